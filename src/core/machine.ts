@@ -1,0 +1,71 @@
+// The parts that are up: their worst health, and their end in the right order, also when the boot failed half way.
+import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
+import type { Health, PartStatus, Status } from '../api/status.ts'
+import type { Component } from './component.ts'
+import { messageOf } from './errors.ts'
+import type { Intent } from './intent.ts'
+import type { Log } from './log.ts'
+
+const worstFirst: Health[] = ['failed', 'degraded', 'starting', 'ok', 'off']
+
+/** Parts are added in boot order and end in reverse: listeners, added first, close last. */
+export class Machine {
+  readonly #log: Log
+  readonly #parts = signal<readonly Component[]>([])
+  #ending: Promise<void> | undefined
+  /** Worst health over all parts; the summary is that of the first part with it. */
+  readonly status: ReadonlySignal<Status>
+  readonly parts: ReadonlySignal<readonly PartStatus[]>
+
+  constructor(log: Log) {
+    this.#log = log
+    this.status = computed(() => judgeWorst(this.#parts.value.map((part) => part.status.value)))
+    this.parts = computed(() => this.#parts.value.map(describePart))
+  }
+
+  /** @returns the part itself, so that boot reads as a list of `const x = machine.add(startX(…))` */
+  add<C extends Component>(part: C): C {
+    this.#parts.value = [...this.#parts.peek(), part]
+    return part
+  }
+
+  /** Ends every part, last added first, one after another. Never rejects; the first intent wins. */
+  end(intent: Intent): Promise<void> {
+    this.#ending ??= this.#endAll(intent)
+    return this.#ending
+  }
+
+  async #endAll(intent: Intent): Promise<void> {
+    for (const part of [...this.#parts.peek()].reverse()) {
+      try {
+        await part.end(intent)
+      } catch (error) {
+        this.#log.error({ err: error, part: part.name }, `end failed: ${messageOf(error)}`)
+      }
+    }
+  }
+}
+
+/** Symptoms stay behind their cause: a problem whose `dependsOn` is itself present does not decide the summary. */
+export function judgeWorst(all: readonly Status[]): Status {
+  const codes = new Set(all.map((one) => one.problem?.code))
+  const causes = all.filter((one) => !one.problem?.dependsOn || !codes.has(one.problem.dependsOn))
+  for (const health of worstFirst) {
+    const found = causes.find((one) => one.health === health)
+    if (found) return found
+  }
+  return all[0] ?? { health: 'starting', summary: 'nothing is up yet', since: new Date(0) }
+}
+
+export function describePart(part: Component): PartStatus {
+  const { health, summary, since, problem } = part.status.value
+  const below = part.parts?.value ?? []
+  return {
+    name: part.name,
+    health,
+    summary,
+    since: since.toISOString(),
+    ...(problem && { problem }),
+    ...(below.length > 0 && { parts: [...below] }),
+  }
+}
