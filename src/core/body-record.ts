@@ -1,0 +1,31 @@
+// The record of a life on disk: written before the spawn, completed after it, trusted only after it was checked.
+import { basename, join } from 'node:path'
+import { z } from 'zod'
+import type { BodyRecord } from './body.ts'
+import { type Found, readJson, writeJson } from './json-file.ts'
+
+const schema = z.object({
+  id: z.string(),
+  folder: z.string(),
+  pid: z.number().int().positive().optional(),
+  startTime: z.string().optional(),
+  bootId: z.string(),
+  cgroup: z.string().optional(),
+  origin: z.string(),
+  launchedAt: z.string(),
+  meta: z.unknown(),
+})
+
+const recordPath = (folder: string): string => join(folder, 'record.json')
+
+export async function readRecord(folder: string): Promise<Found<BodyRecord>> {
+  const found = await readJson(recordPath(folder), schema)
+  if (found.kind !== 'value') return found
+  // A folder that was moved or restored from a backup is not the life that the record speaks of.
+  if (found.value.id !== basename(folder)) return { kind: 'bad', why: `record of ${found.value.id} in ${folder}` }
+  return { kind: 'value', value: { ...(found.value as BodyRecord), folder } }
+}
+
+export function writeRecord(record: BodyRecord): Promise<void> {
+  return writeJson(recordPath(record.folder), record)
+}

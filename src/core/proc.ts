@@ -1,0 +1,66 @@
+// What /proc tells about processes. Zombies count as gone: they hold no memory, no port and no file.
+import { readdirSync, readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+
+export type ProcStat = {
+  pid: number
+  ppid: number
+  group: number
+  session: number
+  /** Field 22: ticks since boot. With the boot id it tells a recycled pid from ours. */
+  startTime: string
+}
+
+/** Undefined where there is no such process any more. Sync: /proc/PID/stat never waits for the process. */
+export function readProcStat(pid: number): ProcStat | undefined {
+  try {
+    return parseProcStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch {
+    return undefined
+  }
+}
+
+/** The name in parentheses may hold blanks and parentheses itself, so fields are counted from the last one. */
+export function parseProcStat(text: string): ProcStat | undefined {
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  const [state, ppid, group, session] = fields
+  if (state === undefined || state === 'Z' || state === 'X') return undefined
+  return {
+    pid: Number.parseInt(text, 10),
+    ppid: Number(ppid),
+    group: Number(group),
+    session: Number(session),
+    startTime: fields[19] ?? '',
+  }
+}
+
+export function listProcesses(): ProcStat[] {
+  const found: ProcStat[] = []
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const stat = readProcStat(Number(name))
+    if (stat) found.push(stat)
+  }
+  return found
+}
+
+/**
+ * A file below /proc/PID that may wait for the process's memory lock (environ, maps): bounded by 1 s. Undefined where it is
+ * gone, another user's, or does not answer.
+ */
+export async function readProcFile(pid: number, name: 'environ' | 'maps'): Promise<string | undefined> {
+  try {
+    return await readFile(`/proc/${pid}/${name}`, { encoding: 'latin1', signal: AbortSignal.timeout(1000) })
+  } catch {
+    return undefined
+  }
+}
+
+/** Changes with every boot of the machine. */
+export function readBootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return 'unknown'
+  }
+}
