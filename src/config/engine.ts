@@ -47,7 +47,7 @@ export const engineSlice = z.object({
     env: 'EXTRA_VLLM_ARGS',
     doc: 'More vLLM arguments, in any spelling; also registered at the API nodes',
   }),
-  pythonPath: textOr({ env: 'VLLM_PYTHON_PATH', doc: 'Python of the vLLM environment' }, '/opt/vllm/bin/python'),
+  pythonPath: textOr({ env: 'VLLM_PYTHON_PATH', doc: 'Python of the vLLM environment' }, '/app/vllm-poc/.venv/bin/python'),
   profile: choice(
     {
       env: 'VLLM_PROFILE',
