@@ -33,7 +33,8 @@ export async function endProcesses(record: BodyRecord, gently: Gently, clock: Cl
     signalAll(living, record, 'SIGKILL')
     await clock.wait(pause)
   }
-  removeCgroup(record.cgroup)
+  // The kernel may need a moment more to take the last one out of its books.
+  while (!removeCgroup(record.cgroup) && clock.now() < end) await clock.wait(10)
 }
 
 /** To the keeper's group at once where it is proven, so that no member can fork away in between, else one by one. */

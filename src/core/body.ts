@@ -159,8 +159,10 @@ function withPid(record: BodyRecord, pid: number | undefined): BodyRecord {
 }
 
 function unknownLife(folder: string): BodyRecord {
+  const id = basename(folder)
+  const cgroup = join(findOwnCgroup() ?? '/', id)
   const launchedAt = new Date(0).toISOString()
-  return { id: basename(folder), folder, bootId: readBootId(), origin: '', launchedAt, meta: undefined }
+  return { id, folder, bootId: readBootId(), cgroup, origin: '', launchedAt, meta: undefined }
 }
 
 function createBody(record: BodyRecord, how: { adopted: boolean; clock: Clock; child?: ChildProcess }): Body {

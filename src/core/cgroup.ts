@@ -56,12 +56,13 @@ export function killCgroup(folder: string | undefined): void {
   }
 }
 
-/** Works only once it is empty; absent is fine. */
-export function removeCgroup(folder: string | undefined): void {
-  if (!folder) return
+/** Works only once it is empty: false while it is still populated. Absent is fine. */
+export function removeCgroup(folder: string | undefined): boolean {
+  if (!folder) return true
   try {
     rmdirSync(folder)
+    return true
   } catch {
-    // Gone already, or still populated: then end() has said so.
+    return !existsSync(folder)
   }
 }

@@ -49,6 +49,7 @@ test('a program that is not there is an exit, with the reason in the log', async
   const body = await launchBody({ ...(await plan('')), command: '/nowhere/python' }, deps)
   expect(await body.exited).toBe(127)
   expect(await readFile(body.logPath, 'utf8')).toMatch(/nowhere.*not found/)
+  await body.end(gently)
 })
 
 test('it gets the planned environment alone, nothing on stdin, and as many descriptors as allowed', async () => {
