@@ -1,6 +1,7 @@
 // Which model runs, how it is split over the GPUs and with which arguments (contracts/environment.md, facts/vllm.md).
 import { z } from 'zod'
-import { choice, duration, flag, optionalWhole, text, textOr, whole, words } from './fields.ts'
+import { checkExtraArgs } from './extra-args.ts'
+import { choice, duration, flag, folder, fraction, optionalWhole, text, textOr, whole, words } from './fields.ts'
 
 export const profileNames = ['v0-overlay', 'v1-overlay', 'plugin', 'stock'] as const
 
@@ -38,16 +39,25 @@ export const engineSlice = z.object({
     doc: 'auto, bfloat16, float16…; empty: bfloat16 where all GPUs support it, else float16',
   }),
   maxModelLen: optionalWhole({ env: 'MAX_MODEL_LEN', doc: '--max-model-len' }, { min: 1, max: 100_000_000 }),
-  gpuMemoryUtilization: text({ env: 'GPU_MEMORY_UTILIZATION', doc: '--gpu-memory-utilization, 0 to 1' }),
+  gpuMemoryUtilization: fraction({
+    env: 'GPU_MEMORY_UTILIZATION',
+    doc: '--gpu-memory-utilization: above 0, at most 1',
+  }),
   trustRemoteCode: flag({ env: 'TRUST_REMOTE_CODE', doc: '--trust-remote-code' }, false),
   enableAutoToolChoice: flag({ env: 'ENABLE_AUTO_TOOL_CHOICE', doc: '--enable-auto-tool-choice' }, false),
   toolCallParser: text({ env: 'TOOL_CALL_PARSER', doc: '--tool-call-parser' }),
   reasoningParser: text({ env: 'REASONING_PARSER', doc: '--reasoning-parser' }),
-  extraArgs: words({
-    env: 'EXTRA_VLLM_ARGS',
-    doc: 'More vLLM arguments, in any spelling; also registered at the API nodes',
-  }),
-  pythonPath: textOr({ env: 'VLLM_PYTHON_PATH', doc: 'Python of the vLLM environment' }, '/app/vllm-poc/.venv/bin/python'),
+  extraArgs: words(
+    {
+      env: 'EXTRA_VLLM_ARGS',
+      doc: 'More vLLM arguments, in any spelling; also registered at the API nodes. Those that the daemon sets itself (host, port, model, key) are refused',
+    },
+    checkExtraArgs,
+  ),
+  pythonPath: textOr(
+    { env: 'VLLM_PYTHON_PATH', doc: 'Python of the vLLM environment' },
+    '/app/vllm-poc/.venv/bin/python',
+  ),
   profile: choice(
     {
       env: 'VLLM_PROFILE',
@@ -57,7 +67,7 @@ export const engineSlice = z.object({
     undefined,
   ),
   module: text({ env: 'MLNODE_VLLM_MODULE', doc: 'Python module started instead of that of the profile' }),
-  cacheRoot: text({
+  cacheRoot: folder({
     env: 'VLLM_CACHE_ROOT',
     doc: 'vLLM compile cache; `vllm-cache` beside HF_HOME where that is a volume',
   }),

@@ -1,5 +1,6 @@
 // The kinds of value a variable can have. Each field is a zod schema from the raw text (or undefined: not set, or set to
 // nothing) to its value; its .meta() names the variable and documents it, and is what README and the example are made from.
+// Messages read `what is wrong; what to write instead` and never hold the value of a secret.
 import { z } from 'zod'
 import { type HostPort, parseHostPort } from '../core/host-port.ts'
 
@@ -11,27 +12,32 @@ export type FieldMeta = {
   /** Shown in README and the example; the schema's own default is what counts. */
   shown?: string
   secret?: boolean
+  /** Also goes on to engines as it is. Any other variable that is a field stays here. */
+  passOn?: boolean
 }
 
 const raw = z.string().optional()
 
-function parsed<T>(meta: FieldMeta, parse: (text: string) => T | Problem, absent: T) {
-  return raw
-    .transform((text, context): T => {
-      if (text === undefined || text === '') return absent
-      const value = parse(text)
-      if (!(value instanceof Problem)) return value
-      context.addIssue({ code: 'custom', message: value.message })
-      return z.NEVER
-    })
-    .meta(meta)
-}
-
-class Problem {
+/** What is wrong with a value, as opposed to the value: texts are values too. */
+class Wrong {
   readonly message: string
   constructor(message: string) {
     this.message = message
   }
+}
+
+/** Blanks at the ends never count: they come from quoting, and no setting means anything by them. */
+function parsed<T>(meta: FieldMeta, parse: (text: string) => T | Wrong, absent: T) {
+  return raw
+    .transform((given, context): T => {
+      const text = given?.trim()
+      if (text === undefined || text === '') return absent
+      const value = parse(text)
+      if (!(value instanceof Wrong)) return value
+      context.addIssue({ code: 'custom', message: value.message })
+      return z.NEVER
+    })
+    .meta(meta)
 }
 
 export const text = (meta: FieldMeta, absent?: string) => parsed<string | undefined>(meta, (value) => value, absent)
@@ -39,9 +45,40 @@ export const text = (meta: FieldMeta, absent?: string) => parsed<string | undefi
 export const textOr = (meta: FieldMeta, absent: string) =>
   parsed<string>({ shown: absent, ...meta }, (value) => value, absent)
 
-/** Matches `pattern` or is refused with `remedy`. */
+/** A key or token. The literal that the old scripts shipped as their default is known to everybody and refused (P31). */
+export const secret = (meta: FieldMeta) =>
+  parsed<string | undefined>(
+    { ...meta, secret: true },
+    (value) =>
+      value === 'SIGNATURE'
+        ? new Wrong(
+            'is the literal that a public repository ships as its default; write a key of your own, or remove it',
+          )
+        : value,
+    undefined,
+  )
+
+/** Matches `form` or is refused with `remedy`. */
 export const pattern = (meta: FieldMeta, form: RegExp, remedy: string) =>
-  parsed<string | undefined>(meta, (value) => (form.test(value) ? value : new Problem(remedy)), undefined)
+  parsed<string | undefined>(meta, (value) => (form.test(value) ? value : new Wrong(remedy)), undefined)
+
+export const patternOr = (meta: FieldMeta, absent: string, { form, remedy }: { form: RegExp; remedy: string }) =>
+  parsed<string>({ shown: absent, ...meta }, (value) => (form.test(value) ? value : new Wrong(remedy)), absent)
+
+/** An absolute folder. `~` and `$HOME` are for a shell, and no shell reads the file. */
+export const folder = (meta: FieldMeta) => parsed<string | undefined>(meta, absolute, undefined)
+
+export const folderOr = (meta: FieldMeta, absent: string) =>
+  parsed<string>({ shown: absent, ...meta }, absolute, absent)
+
+/** A folder that systemd hands over as a list `a:b` when the unit names several: the first is ours. */
+export const systemdFolder = (meta: FieldMeta, absent: string) =>
+  parsed<string>({ shown: absent, ...meta }, (value) => absolute(value.split(':')[0] ?? ''), absent)
+
+/** A host name or address without scheme and port; IPv6 with or without brackets → without. */
+export const host = (meta: FieldMeta) => parsed<string | undefined>(meta, bareHost, undefined)
+
+export const hostOr = (meta: FieldMeta, absent: string) => parsed<string>({ shown: absent, ...meta }, bareHost, absent)
 
 export function flag(meta: FieldMeta, absent: boolean) {
   return parsed<boolean>(
@@ -49,7 +86,7 @@ export function flag(meta: FieldMeta, absent: boolean) {
     (value) => {
       if (/^(1|true|yes|on)$/i.test(value)) return true
       if (/^(0|false|no|off)$/i.test(value)) return false
-      return new Problem(`"${value}" is neither true nor false; write true or false`)
+      return new Wrong(`"${value}" is neither true nor false; write true or false`)
     },
     absent,
   )
@@ -65,15 +102,29 @@ export function optionalWhole(meta: FieldMeta, limits: { min: number; max: numbe
 
 export const port = (meta: FieldMeta, absent: number) => whole(meta, { min: 1, max: 65535, absent })
 
+/** A number above 0 and at most 1, kept as it was written: it goes on to a command line. */
+export function fraction(meta: FieldMeta) {
+  return parsed<string | undefined>(
+    meta,
+    (value) =>
+      /^(\d+(\.\d*)?|\.\d+)$/.test(value) && Number(value) > 0 && Number(value) <= 1
+        ? value
+        : new Wrong(`"${value}" is not a number above 0 and at most 1; write for example 0.9`),
+    undefined,
+  )
+}
+
 /** `30s`, `5m`, `250ms`, `1h` or bare seconds → ms. */
 export function duration(meta: FieldMeta, absentMs: number) {
   return parsed<number>(
     meta,
     (value) => {
       const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(value)
-      if (!match) return new Problem(`"${value}" is not a duration; write 30s, 5m, 250ms or 1h`)
+      if (!match) return new Wrong(`"${value}" is not a duration; write 30s, 5m, 250ms or 1h`)
       const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000
-      return Number(match[1]) * unit
+      const ms = Math.round(Number(match[1]) * unit)
+      // A timer of more than 2^31 ms fires at once.
+      return ms < 2 ** 31 ? ms : new Wrong(`"${value}" is longer than 24 days; write a shorter one`)
     },
     absentMs,
   )
@@ -83,7 +134,7 @@ export function choice<const T extends string>(meta: FieldMeta, values: readonly
   return parsed<T | undefined>(
     meta,
     (value) =>
-      values.find((one) => one === value) ?? new Problem(`"${value}" is unknown; write one of ${values.join(', ')}`),
+      values.find((one) => one === value) ?? new Wrong(`"${value}" is unknown; write one of ${values.join(', ')}`),
     absent,
   )
 }
@@ -96,12 +147,13 @@ export function hostPorts(meta: FieldMeta) {
       for (const item of value.split(',').map((one) => one.trim())) {
         if (item === '') continue
         const found = parseHostPort(item)
-        if (typeof found === 'string') return new Problem(found)
+        if (typeof found === 'string')
+          return new Wrong(found.includes(';') ? found : `${found}; write host:port, IPv6 in brackets`)
         if (list.some((one) => one.host === found.host && one.port === found.port))
-          return new Problem(`"${item}" is listed twice`)
+          return new Wrong(`"${item}" is listed twice; remove one`)
         list.push(found)
       }
-      return list
+      return list.length > 0 ? list : new Wrong(`"${value}" names nobody; write host:port, comma separated`)
     },
     [],
   )
@@ -114,11 +166,13 @@ export function jsonObject(meta: FieldMeta, check: (value: Record<string, unknow
       try {
         const found: unknown = JSON.parse(value)
         if (typeof found !== 'object' || found === null || Array.isArray(found))
-          return new Problem('is not a JSON object')
+          return new Wrong('is not a JSON object; write {"id":…} between single quotes')
         const wrong = check(found as Record<string, unknown>)
-        return wrong ? new Problem(wrong) : (found as Record<string, unknown>)
+        return wrong ? new Wrong(wrong) : (found as Record<string, unknown>)
       } catch (error) {
-        return new Problem(`is not JSON: ${(error as Error).message}; in an env file quote it with single quotes`)
+        // The parser's message quotes the text, which may hold a token: only the place is told.
+        const place = /at position \d+/.exec((error as Error).message)?.[0]
+        return new Wrong(`is not JSON${place ? ` (${place})` : ''}; write {"id":…} between single quotes, on one line`)
       }
     },
     undefined,
@@ -126,8 +180,17 @@ export function jsonObject(meta: FieldMeta, check: (value: Record<string, unknow
 }
 
 /** Shell-like words: blanks separate, single and double quotes group, backslash escapes outside single quotes. */
-export function words(meta: FieldMeta) {
-  return parsed<string[]>(meta, (value) => splitWords(value) ?? new Problem('has a quote that is not closed'), [])
+export function words(meta: FieldMeta, check: (words: string[]) => string | undefined = () => undefined) {
+  return parsed<string[]>(
+    meta,
+    (value) => {
+      const found = splitWords(value)
+      if (!found) return new Wrong('has a quote that is not closed; close it, or put the whole value in single quotes')
+      const wrong = check(found)
+      return wrong ? new Wrong(wrong) : found
+    },
+    [],
+  )
 }
 
 export function splitWords(value: string): string[] | undefined {
@@ -154,8 +217,25 @@ export function splitWords(value: string): string[] | undefined {
   return quote ? undefined : out
 }
 
-function wholeNumber(value: string, { min, max }: { min: number; max: number }): number | Problem {
-  if (!/^-?\d+$/.test(value)) return new Problem(`"${value}" is not a whole number; write one from ${min} to ${max}`)
+function wholeNumber(value: string, { min, max }: { min: number; max: number }): number | Wrong {
+  if (!/^-?\d+$/.test(value)) return new Wrong(`"${value}" is not a whole number; write one from ${min} to ${max}`)
   const number = Number(value)
-  return number >= min && number <= max ? number : new Problem(`${value} is outside ${min}..${max}`)
+  return number >= min && number <= max
+    ? number
+    : new Wrong(`${value} is outside ${min}..${max}; write one from ${min} to ${max}`)
+}
+
+function absolute(value: string): string | Wrong {
+  return value.startsWith('/')
+    ? value.replace(/(?<=.)\/+$/, '')
+    : new Wrong(`"${value}" is not an absolute path; write it out from /, without ~ and $`)
+}
+
+function bareHost(value: string): string | Wrong {
+  const inner = /^\[([0-9a-fA-F:.%]+)\]$/.exec(value)?.[1] ?? value
+  const isName = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?$/.test(inner)
+  const isIpv6 = /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%\w+)?$/.test(inner)
+  return isName || isIpv6
+    ? inner
+    : new Wrong(`"${value}" is not a host name or address; write it without scheme, port and path`)
 }

@@ -1,15 +1,15 @@
 // Which ports answer, where, and who may call (DESIGN.md section 1).
 import { z } from 'zod'
-import { choice, port, text, textOr } from './fields.ts'
+import { choice, host, hostOr, port, secret, textOr } from './fields.ts'
 
 export const listenersSlice = z.object({
   nodePort: port({ env: 'NODE_PORT', doc: 'MLNode API' }, 8080),
   inferencePort: port({ env: 'INFERENCE_PORT', doc: 'Inference; engines take the next ports on loopback' }, 5000),
-  nodeBind: text({
+  nodeBind: host({
     env: 'NODE_BIND',
     doc: 'Where both bind: loopback with FRP_SERVERS, all addresses without, where not set',
   }),
-  controlHost: textOr(
+  controlHost: hostOr(
     {
       env: 'HOST',
       aliases: ['VLLM_BOOTSTRAP_HOST'],
@@ -18,7 +18,7 @@ export const listenersSlice = z.object({
     '127.0.0.1',
   ),
   controlPort: port({ env: 'PORT', aliases: ['VLLM_BOOTSTRAP_PORT'], doc: 'Control listener' }, 8000),
-  accessKey: text({ env: 'VLLM_ACCESS_KEY', doc: 'Key of the control listener', secret: true }),
+  accessKey: secret({ env: 'VLLM_ACCESS_KEY', doc: 'Key of the control listener' }),
   buildSha: textOr({ env: 'BUILD_SHA', doc: 'build_sha in /version of the control listener' }, 'dev'),
   buildTime: textOr({ env: 'BUILD_TIME', doc: 'build_time in /version of the control listener' }, 'dev'),
   metrics: choice(

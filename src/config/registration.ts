@@ -1,6 +1,6 @@
 // Who we are at the API nodes and how they reach us (contracts/api-nodes.md 3.3, environment.md 4.11).
 import { z } from 'zod'
-import { flag, hostPorts, jsonObject, optionalWhole, pattern, text, textOr, whole } from './fields.ts'
+import { flag, host, hostPorts, jsonObject, optionalWhole, pattern, patternOr, text, textOr, whole } from './fields.ts'
 import { checkRegistration } from './registration-json.ts'
 
 export const registrationSlice = z.object({
@@ -16,11 +16,14 @@ export const registrationSlice = z.object({
   ),
   nodeId: text({ env: 'NODE_ID', doc: 'Id registered at the API nodes; CLIENT_ID where not set' }),
   idPrefix: textOr({ env: 'ID_PREFIX', doc: 'Put before the registered id' }, ''),
-  nodeHost: text({
+  nodeHost: host({
     env: 'NODE_HOST',
     doc: 'Host announced to the API nodes instead of `frps` (with tunnels) or of our own address (without)',
   }),
-  endpoint: textOr({ env: 'REGISTRATION_ENDPOINT', doc: 'Path of the node API at an API node' }, '/admin/v1/nodes'),
+  endpoint: patternOr({ env: 'REGISTRATION_ENDPOINT', doc: 'Path of the node API at an API node' }, '/admin/v1/nodes', {
+    form: /^\/[^\s?#]*$/,
+    remedy: 'is not a path; write for example /admin/v1/nodes',
+  }),
   json: jsonObject(
     { env: 'REGISTRATION_JSON', doc: 'Registration body sent instead of the built one, its values kept' },
     checkRegistration,

@@ -2,8 +2,10 @@
 import { z } from 'zod'
 import { engineSlice } from './engine.ts'
 import { hostSlice } from './host.ts'
+import { launchesSlice } from './launches.ts'
 import { listenersSlice } from './listeners.ts'
 import { modelsSlice } from './models.ts'
+import { pocSlice } from './poc.ts'
 import { registrationSlice } from './registration.ts'
 import { tunnelsSlice } from './tunnels.ts'
 
@@ -12,7 +14,9 @@ export const slices = {
   tunnels: tunnelsSlice,
   engine: engineSlice,
   models: modelsSlice,
+  poc: pocSlice,
   listeners: listenersSlice,
+  launches: launchesSlice,
   host: hostSlice,
 } as const
 

@@ -1,6 +1,6 @@
 // FRP tunnels: which servers, with which token, by which program (facts/frp.md).
 import { z } from 'zod'
-import { hostPorts, text, textOr } from './fields.ts'
+import { folder, hostPorts, secret, textOr } from './fields.ts'
 
 export const tunnelsSlice = z.object({
   servers: hostPorts({
@@ -8,8 +8,8 @@ export const tunnelsSlice = z.object({
     aliases: ['FRP_SERVER'],
     doc: 'frp servers, comma separated host:port; as many as API_NODES: they pair by position',
   }),
-  token: text({ env: 'SECRET_FRP_TOKEN', doc: 'Token of the frp servers', secret: true }),
-  configDir: text({
+  token: secret({ env: 'SECRET_FRP_TOKEN', doc: 'Token of the frp servers' }),
+  configDir: folder({
     env: 'FRP_CONFIG_DIR',
     doc: 'Folder of the frpc configurations; `frp` in the state folder where not set',
   }),

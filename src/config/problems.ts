@@ -1,0 +1,22 @@
+// Every problem code of the configuration (README lists them).
+
+export const configProblems = {
+  'config-bad': {
+    title: 'the configuration cannot be used',
+    remedy:
+      'correct the lines named (`gonka-node config check FILE` tries a file without using it); the node restarts by itself',
+  },
+  'config-unreadable': {
+    title: 'the env file cannot be read',
+    remedy:
+      'make it root:gonka with mode 0640, a text file of less than 1 MB; a restart of the unit sets owner and mode',
+  },
+  'config-missing': {
+    title: 'there is no configuration yet',
+    remedy: 'write the env file; the node notices it and starts',
+  },
+  'config-not-saved': {
+    title: 'the configuration could not be kept as the last good one',
+    remedy: 'free space in the state folder or make it writable; until then a bad edit stops the node',
+  },
+} as const
