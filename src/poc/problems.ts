@@ -8,7 +8,8 @@ export const pocProblems = {
   },
   'poc-init-refused': {
     title: 'an engine refuses the PoC round',
-    remedy: 'compare the parameters of the round with the model that is loaded; the API node decides model, seq_len and k_dim',
+    remedy:
+      'compare the parameters of the round with the model that is loaded; the API node decides model, seq_len and k_dim',
   },
   'poc-init-failed': {
     title: 'an engine cannot be told to mine',
@@ -16,11 +17,13 @@ export const pocProblems = {
   },
   'poc-generation-ended': {
     title: 'an engine stopped mining by itself',
-    remedy: 'look at the log of the engine for the crash of its PoC task; a batch size that does not fit into GPU memory is the usual cause',
+    remedy:
+      'look at the log of the engine for the crash of its PoC task; a batch size that does not fit into GPU memory is the usual cause',
   },
   'poc-stalled': {
     title: 'an engine says that it mines but computes nothing',
-    remedy: 'look at the log and the GPU of the engine; a wedged engine is cured by a restart: `gonka-node engines restart`',
+    remedy:
+      'look at the log and the GPU of the engine; a wedged engine is cured by a restart: `gonka-node engines restart`',
   },
   'poc-no-callbacks': {
     title: 'an engine mines but sends no batches',
@@ -28,11 +31,13 @@ export const pocProblems = {
   },
   'poc-callbacks-refused': {
     title: 'the API node refuses the batches',
-    remedy: 'read its answer: 503 means that the chain is not in the generation phase, 400 that the node id or the vectors are wrong',
+    remedy:
+      'read its answer: 503 means that the chain is not in the generation phase, 400 that the node id or the vectors are wrong',
   },
   'poc-callbacks-unreachable': {
     title: 'the batches do not reach the API node',
-    remedy: 'check that this machine reaches the callback address of the API node (DAPI_API__POC_CALLBACK_URL, port 9100)',
+    remedy:
+      'check that this machine reaches the callback address of the API node (DAPI_API__POC_CALLBACK_URL, port 9100)',
   },
   'poc-status-unknown': {
     title: 'an engine does not tell its PoC status',

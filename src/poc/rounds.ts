@@ -1,0 +1,181 @@
+// The present round and the engines in it: begins, goes on, ends. The only file that assigns the round (D12).
+import { randomUUID } from 'node:crypto'
+import { type ReadonlySignal, signal } from '@preact/signals-core'
+import type { PocError, PocInit, PocInitAnswer, PocStopAnswer } from '../api/mlnode-poc.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
+import type { Fleet } from '../fleet/fleet.ts'
+import type { CallbackRelay } from './relay.ts'
+import { competes, isSameRound, type Round, type Share } from './round.ts'
+import type { RoundStore } from './round-store.ts'
+import type { Seat } from './seat.ts'
+import { describeOther, type Told } from './send.ts'
+
+export type InitOutcome =
+  | { kind: 'mining'; answer: PocInitAnswer }
+  /** No engine took it. */
+  | { kind: 'failed'; errors: PocError[] }
+  | { kind: 'no-backends' }
+
+export interface Rounds {
+  readonly round: ReadonlySignal<Round | undefined>
+  /** Goes on with what an earlier daemon left, unless somebody said something newer meanwhile. */
+  resume(): Promise<void>
+  begin(request: PocInit, share: Share): Promise<InitOutcome>
+  /** Ends the round and stops every engine, parked ones too. */
+  stop(): Promise<PocStopAnswer>
+  /** The API node's answer does not wait for it. */
+  end(why: string): void
+}
+
+export type RoundsDeps = {
+  fleet: Pick<Fleet, 'planned'>
+  /** Of the engines alive, by slot; loading ones too. */
+  seats: () => readonly Seat[]
+  store: RoundStore
+  relay: CallbackRelay
+  bootId: string
+  log: Log
+  clock: Clock
+}
+
+/** Nothing of the MLNode API answers later than 5 s; calls that take longer go on behind it. */
+const answerBound = 4500
+
+export function createRounds(deps: RoundsDeps): Rounds {
+  const round = signal<Round | undefined>(undefined)
+  let untouched = true
+
+  function assign(next: Round | undefined, why: string): void {
+    const old = round.peek()
+    // What an earlier daemon left on disk is over too, read or not.
+    const first = untouched
+    untouched = false
+    if (old?.id === next?.id && !first) return
+    deps.log.info({ round: next?.id, before: old?.id, block: next?.request.block_height, engines: next?.engines }, why)
+    deps.relay.reset()
+    // The engines first, the disk behind them.
+    round.value = next
+    deps.store.save(next)
+  }
+
+  /** The round to tell the engines, or why not. */
+  function adopt(next: Round): Round | { refused: string } {
+    const now = round.peek()
+    if (!now) return (assign(next, 'PoC round begins'), next)
+    if (isSameRound(now, next)) return now
+    const busy = deps.seats().some(({ state }) => ['mining', 'telling'].includes(state.peek().kind))
+    if (busy && competes(now.request, next.request)) return { refused: describeOther(now.request) }
+    assign(next, 'PoC round replaces another')
+    return next
+  }
+
+  async function begin(request: PocInit, share: Share): Promise<InitOutcome> {
+    await deps.relay.ready
+    const ready = deps.seats().filter(isServing)
+    const next = planRound(request, share, deps, ready)
+    const now = round.peek()
+    if (ready.length === 0) {
+      if (now && !isSameRound(now, next))
+        assign(undefined, 'PoC round ends: another was asked for while no engine serves')
+      return { kind: 'no-backends' }
+    }
+    const chosen = adopt(next)
+    if ('refused' in chosen)
+      return { kind: 'failed', errors: ready.map((seat) => ({ port: seat.upstream.port, error: chosen.refused })) }
+    const told = await Promise.all(ready.map((seat) => soon(seat.tell(chosen), deps.clock)))
+    const outcome = toOutcome(ready, told, chosen)
+    // What every engine refused is no round; one that still thinks about it keeps it.
+    const dead = outcome.kind === 'failed' && told.every((one) => one !== undefined)
+    if (dead && round.peek()?.id === chosen.id) assign(undefined, 'PoC round ends: no engine took it')
+    return outcome
+  }
+
+  async function stop(): Promise<PocStopAnswer> {
+    assign(undefined, 'PoC round ends: stop')
+    return hushAll(deps.seats(), deps.clock)
+  }
+
+  return {
+    round,
+    begin,
+    stop,
+    async resume() {
+      const found = await deps.store.read()
+      if (!found || !untouched) return
+      untouched = false
+      deps.log.info({ round: found.id, block: found.request.block_height }, 'PoC round goes on')
+      round.value = found
+    },
+    end(why) {
+      assign(undefined, `PoC round ends: ${why}`)
+      void hushAll(deps.seats(), deps.clock)
+    },
+  }
+}
+
+const isServing = (seat: Seat) => seat.upstream.state.peek() === 'serving'
+
+function planRound(request: PocInit, share: Share, deps: RoundsDeps, ready: readonly Seat[]): Round {
+  const planned = deps.fleet.planned.peek()
+  // An engine beyond the plan that serves all the same gets a group too, or its nonces would be somebody else's.
+  const highest = Math.max(0, ...ready.map((seat) => seat.upstream.slot + 1))
+  return {
+    id: randomUUID(),
+    bootId: deps.bootId,
+    startedAt: new Date(deps.clock.wall()).toISOString(),
+    model: planned?.model ?? ready[0]?.upstream.model ?? request.params.model,
+    engines: Math.max(planned?.instances ?? 0, highest, 1),
+    share,
+    request,
+  }
+}
+
+function toOutcome(seats: readonly Seat[], told: readonly (Told | undefined)[], round: Round): InitOutcome {
+  const ports = seats.map((seat) => seat.upstream.port)
+  const results = ports.flatMap((port, at) => (told[at]?.kind === 'mining' ? [{ port, status: 'OK' as const }] : []))
+  const errors = ports.flatMap((port, at) => {
+    const one = told[at]
+    if (one?.kind === 'mining') return []
+    return [{ port, error: one?.error ?? `no answer within ${answerBound / 1000} s; the engine is still being asked` }]
+  })
+  if (results.length === 0) return { kind: 'failed', errors }
+  return {
+    kind: 'mining',
+    answer: {
+      status: 'OK',
+      backends: results.length,
+      n_groups: round.engines * round.share.of,
+      results,
+      errors: errors.length > 0 ? errors : null,
+    },
+  }
+}
+
+async function hushAll(all: readonly Seat[], clock: Clock): Promise<PocStopAnswer> {
+  const seats = all.filter(({ upstream }) => ['serving', 'parked'].includes(upstream.state.peek()))
+  if (seats.length === 0) return { status: 'OK', message: 'No backends to stop' }
+  const ends = await Promise.all(
+    seats.map(async (seat) => {
+      const ended = await soon(
+        seat.hush().then((failed) => ({ failed })),
+        clock,
+      )
+      const late = `no answer within ${answerBound / 1000} s; the engine is still being stopped`
+      return { port: seat.upstream.port, error: ended ? ended.failed : late }
+    }),
+  )
+  const errors = ends.flatMap(({ port, error }) => (error === undefined ? [] : [{ port, error }]))
+  const results = ends.flatMap(({ port, error }) => (error === undefined ? [{ port, status: 'stopped' as const }] : []))
+  return { status: 'OK', results, errors: errors.length > 0 ? errors : null }
+}
+
+/** The value, or undefined when it takes longer than an answer may. */
+async function soon<T>(promise: Promise<T>, clock: Clock): Promise<T | undefined> {
+  const rest = new AbortController()
+  try {
+    return await Promise.race([promise, clock.wait(answerBound, rest.signal).then(() => undefined)])
+  } finally {
+    rest.abort()
+  }
+}
