@@ -52,3 +52,8 @@ export function renderRecord(
 export function needsOwnAddress(config: RegistrationConfig, facts: RecordFacts): boolean {
   return !config.json && !config.nodeHost && !facts.tunnelled
 }
+
+/** Where we told the API node to reach us, for status. */
+export function describeAnnounced(body: RegistrationBody): string {
+  return body.base_url ?? `${body.host}:${body.inference_port} ${body.host}:${body.poc_port}`
+}

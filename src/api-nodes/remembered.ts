@@ -24,6 +24,7 @@ const file = z.object({ records: z.array(entry) })
 export type RememberedRecord = z.output<typeof entry>
 
 export interface Remembered {
+  readonly ready: Promise<void>
   readonly records: ReadonlySignal<readonly RememberedRecord[]>
   /** Set while the file cannot be written. */
   readonly problem: ReadonlySignal<Problem | undefined>
@@ -35,11 +36,10 @@ export interface Remembered {
   settled(): Promise<void>
 }
 
-export async function readRemembered(stateDir: string, log: Log): Promise<Remembered> {
+/** Usable at once; `ready` when the file has been read. Before that, `put` is lost to nobody: loops wait for it. */
+export function startRemembered(stateDir: string, log: Log): Remembered {
   const path = join(stateDir, 'registrations.json')
-  const found = await readJson(path, file)
-  if (found.kind === 'bad') log.warn({ path, why: found.why }, 'registrations cannot be read, starting without them')
-  const records = signal<readonly RememberedRecord[]>(found.kind === 'value' ? found.value.records : [])
+  const records = signal<readonly RememberedRecord[]>([])
   const problem = signal<Problem | undefined>(undefined)
   let writing = Promise.resolve()
   const without = (apiNode: string, id: string) =>
@@ -54,7 +54,13 @@ export async function readRemembered(stateDir: string, log: Log): Promise<Rememb
       )
     })
   }
+  const read = async () => {
+    const found = await readJson(path, file)
+    if (found.kind === 'value') records.value = found.value.records
+    if (found.kind === 'bad') log.warn({ path, why: found.why }, 'registrations cannot be read, starting without them')
+  }
   return {
+    ready: read(),
     records,
     problem,
     find: (apiNode, id) => records.peek().find((one) => one.apiNode === apiNode && one.id === id),
