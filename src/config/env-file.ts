@@ -43,7 +43,7 @@ export function parseEnvFile(source: string): EnvFile {
         message: `is set on line ${earlier.line} too and this one counts; remove one of them`,
       })
     variables.delete(one.name)
-    variables.set(one.name, { value: values[one.name] ?? '', line: one.line })
+    variables.set(one.name, { value: Object.hasOwn(values, one.name) ? (values[one.name] ?? '') : '', line: one.line })
     found.push(...judgeStatement(one))
   }
   return { variables, warnings: [...found, ...judgeJunk(junk)], problems: judgeHalfWritten(text, statements, junk) }

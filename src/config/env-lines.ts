@@ -21,7 +21,9 @@ export function describeDifferences(one: Statement): { reasons: string[]; value:
   const inner = closed ? raw.slice(1, -1) : raw
   const reasons = [...describeName(one)]
   if (one.raw.startsWith('\n') && raw !== '') reasons.push('the value begins on the next line')
-  if (quote === '`') return { reasons: [...reasons, 'bash runs what is between backticks'], value: inner }
+  if (quote === '`' && closed) return { reasons: [...reasons, 'bash runs what is between backticks'], value: inner }
+  // Never closed: env-file.ts reports that as a problem.
+  if (quote && !raw.slice(1).includes(quote)) return { reasons, value: raw }
   if (quote && (!closed || inner.includes(quote)) && !isEscapedOnly(inner, quote))
     return { reasons: [...reasons, 'only bash joins several quoted pieces'], value: joinPieces(raw) }
   if (quote === '"') reasons.push(...describeDouble(inner))

@@ -11,5 +11,5 @@ export function renderPortable(name: string, value: string): string | undefined 
 
 /** Names whose value must not be shown, ours or not. */
 export function looksSecret(name: string): boolean {
-  return /TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(API_?)?KEY(_|$)|REGISTRATION_JSON/i.test(name)
+  return /(^|_)TOKEN$|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(API)?KEY(_VALUE)?$|^REGISTRATION_JSON$/i.test(name)
 }
