@@ -1,0 +1,160 @@
+// The only place that starts and ends engines. Pure and level-triggered: it compares what is wanted with what lives, again
+// and again; a missed event costs nothing. In doubt engines stay.
+import type { Problem } from '../api/status.ts'
+import type { GpuHolder } from './leases.ts'
+import type { EnginePlan, Resolved } from './plan.ts'
+import { fleetProblem } from './problems.ts'
+import type { RestartVerdict } from './restart-policy.ts'
+import { toGroup } from './wish.ts'
+
+/** What one group (`node`, `launch:x`) should be now; a group that is not listed wants nothing. Times are monotonic ms. */
+export type Wanted = { group: string } & ({ mode: 'parked'; until: number } | { mode: 'run'; resolved: Resolved })
+
+/** An engine that lives, launched or adopted. `gone` ones are not shown to decide. */
+export type Observed = {
+  id: string
+  phase: 'launching' | 'loading' | 'serving' | 'ending'
+  parked: boolean
+  plan: EnginePlan
+}
+
+export type Step =
+  | { do: 'start'; plan: EnginePlan }
+  | { do: 'keep'; id: string }
+  | { do: 'park'; id: string; until: number }
+  | { do: 'unpark'; id: string }
+  | { do: 'stop'; id: string; why: string; drain: boolean }
+  /** Nothing to do for this slot yet; `until` is when to look again without any event. */
+  | {
+      do: 'wait'
+      group: string
+      slot: number
+      why: string
+      until?: number
+      problem?: Problem
+      verdict?: RestartVerdict
+    }
+
+export type Situation = {
+  wanted: readonly Wanted[]
+  observed: readonly Observed[]
+  gpu: (index: number) => GpuHolder
+  restart: (plan: EnginePlan) => RestartVerdict
+  /** Are these two the same engine? Equivalent arguments, same model, program and environment. */
+  same: (one: EnginePlan, other: EnginePlan) => boolean
+  now: number
+}
+
+export function decide(situation: Situation): Step[] {
+  const groups = new Set([
+    ...situation.wanted.map((one) => one.group),
+    ...situation.observed.map((one) => toGroup(one.plan.owner)),
+  ])
+  const claimed = new Set<number>()
+  return [...groups].flatMap((group) => decideGroup(group, situation, claimed))
+}
+
+function decideGroup(group: string, situation: Situation, claimed: Set<number>): Step[] {
+  const alive = situation.observed.filter((one) => toGroup(one.plan.owner) === group && one.phase !== 'ending')
+  const wanted = situation.wanted.find((one) => one.group === group)
+  if (!wanted) return alive.map((one) => toStop(one, 'nothing wants it any more'))
+  if (wanted.mode === 'parked')
+    return situation.now < wanted.until
+      ? alive.map((one) => (one.parked ? toKeep(one) : { do: 'park', id: one.id, until: wanted.until }))
+      : alive.map((one) => toStop(one, 'it was ordered to stop, and the grace time is over'))
+  if (wanted.resolved.kind !== 'planned') return alive.map(toKeep)
+  return decidePlanned(wanted.resolved.plans, alive, situation, claimed)
+}
+
+function decidePlanned(
+  plans: readonly EnginePlan[],
+  alive: readonly Observed[],
+  situation: Situation,
+  claimed: Set<number>,
+): Step[] {
+  const matches = pickMatches(plans, alive, situation)
+  const kept = new Set([...matches.values()].map((one) => one.id))
+  const stops = alive.filter((one) => !kept.has(one.id)).map((one) => toStop(one, 'something else is wanted instead'))
+  const others = plans.map((plan): Step => {
+    const found = matches.get(plan)
+    if (found) return found.parked ? { do: 'unpark', id: found.id } : toKeep(found)
+    return decideAbsent(plan, kept, situation, claimed)
+  })
+  return [...stops, ...others]
+}
+
+/** Each plan takes at most one engine, each engine at most one plan; slots decide about PoC groups and must agree. */
+function pickMatches(plans: readonly EnginePlan[], alive: readonly Observed[], { same }: Situation) {
+  const matches = new Map<EnginePlan, Observed>()
+  const taken = new Set<string>()
+  for (const plan of plans) {
+    const found = alive.find((one) => !taken.has(one.id) && isSamePlace(one.plan, plan) && same(one.plan, plan))
+    if (!found) continue
+    taken.add(found.id)
+    matches.set(plan, found)
+  }
+  return matches
+}
+
+function decideAbsent(plan: EnginePlan, kept: ReadonlySet<string>, situation: Situation, claimed: Set<number>): Step {
+  const wait = (why: string, more: { until?: number; problem?: Problem; verdict?: RestartVerdict } = {}): Step => ({
+    do: 'wait',
+    group: toGroup(plan.owner),
+    slot: plan.slot,
+    why,
+    ...more,
+  })
+  const before = situation.observed.find((one) => !kept.has(one.id) && isInTheWay(one.plan, plan))
+  if (before) return wait(`engine ${before.id} is still ending`)
+  const holders = plan.gpus.map((gpu) => ({ gpu, holder: situation.gpu(gpu) }))
+  for (const { gpu, holder } of holders) {
+    if (holder.kind === 'leased') return wait(`GPU ${gpu} is held by ${holder.life}`)
+    if (claimed.has(gpu)) return wait(`GPU ${gpu} is about to be taken by another engine`)
+  }
+  const verdict = situation.restart(plan)
+  if (verdict.kind !== 'now')
+    return wait(describeVerdict(verdict), {
+      problem: verdict.problem,
+      verdict,
+      ...(verdict.until !== undefined && { until: verdict.until }),
+    })
+  for (const { gpu, holder } of holders) {
+    if (holder.kind !== 'foreign') continue
+    const evidence = `GPU ${gpu}: ${holder.usedMiB} of ${holder.totalMiB} MiB in use while no engine of ours is on it`
+    return wait(`memory of GPU ${gpu} is held by another process`, {
+      problem: fleetProblem('gpu-memory-taken', evidence),
+    })
+  }
+  for (const gpu of plan.gpus) claimed.add(gpu)
+  return { do: 'start', plan }
+}
+
+function isSamePlace(one: EnginePlan, other: EnginePlan): boolean {
+  return (
+    one.slot === other.slot &&
+    one.gpus.length === other.gpus.length &&
+    one.gpus.every((gpu, at) => gpu === other.gpus[at])
+  )
+}
+
+/** An engine that does not stay blocks its slot and its GPUs; on CPU, where there are none, its whole group. */
+function isInTheWay(old: EnginePlan, plan: EnginePlan): boolean {
+  if (old.gpus.some((gpu) => plan.gpus.includes(gpu))) return true
+  return toGroup(old.owner) === toGroup(plan.owner) && (old.slot === plan.slot || old.gpus.length === 0)
+}
+
+function describeVerdict(verdict: Exclude<RestartVerdict, { kind: 'now' }>): string {
+  if (verdict.kind === 'backing-off') return `starts again soon after: ${verdict.problem.title}`
+  return verdict.until === undefined
+    ? `given up until something changes: ${verdict.problem.title}`
+    : `given up, tried again slowly: ${verdict.problem.title}`
+}
+
+function toKeep(one: Observed): Step {
+  return { do: 'keep', id: one.id }
+}
+
+/** A parked engine has no request to drain, and neither has one that loads. */
+function toStop(one: Observed, why: string): Step {
+  return { do: 'stop', id: one.id, why, drain: one.phase === 'serving' && !one.parked }
+}

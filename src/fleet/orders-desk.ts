@@ -1,0 +1,240 @@
+// Takes the broker's orders (D5): turns them into its wish, and answers when the fleet has caught up with it.
+// It starts and ends nothing itself: a stop or an up is only a wish, and `decide` does the rest.
+import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals-core'
+import type { Problem } from '../api/status.ts'
+import type { Clock } from '../core/clock.ts'
+import { Refusal } from '../core/errors.ts'
+import { until } from '../core/watch.ts'
+import { conflictRule, judgeConflict, type Turn } from './conflict.ts'
+import type { Orders, UpOrder, UpStatus } from './orders.ts'
+import type { EnginePlan, Progress, Resolved } from './plan.ts'
+import { fleetProblem } from './problems.ts'
+import { type Ask, judgeEffective, type Wishes } from './wish.ts'
+import type { WishBook } from './wishes.ts'
+
+export type Report = { generation: number; progress: Progress }
+
+export type DeskDeps = {
+  book: WishBook
+  bootId: string
+  clock: Clock
+  resolve: (ask: Ask) => Promise<Resolved>
+  samePlans: (one: readonly EnginePlan[], other: readonly EnginePlan[]) => boolean
+  /** What the last pass of the loop made of the wishes, and which generation of them it had seen. */
+  report: ReadonlySignal<Report>
+  /** Does any process of the node's engines run, and does one load while none serves? */
+  engines: ReadonlySignal<{ alive: boolean; starting: boolean }>
+  /** An order is not a crash: forget the waits that crashes brought. */
+  forgive: () => void
+  /** The fleet ends. */
+  abort: AbortSignal
+}
+
+/** One thing that is wanted, and everybody who waits for it. */
+type Intent = { kind: 'run' | 'stop'; startedAt: number; cancelled: boolean; ended: AbortController }
+type Taken = { intent: Intent; generation: number }
+
+export class OrdersDesk implements Orders {
+  readonly #deps: DeskDeps
+  readonly #intent: Signal<Intent>
+  readonly #generation = signal(0)
+  #conflict: { at: number; problem: Problem } | undefined
+  #turns: { at: number; ask: Ask }[] = []
+  #accepting: Promise<unknown> = Promise.resolve()
+  readonly upStatus: ReadonlySignal<UpStatus>
+  readonly service: ReadonlySignal<'INFERENCE' | 'STOPPED'>
+
+  constructor(deps: DeskDeps) {
+    this.#deps = deps
+    this.#intent = signal(this.#newIntent('run'))
+    this.upStatus = computed(() => {
+      const { kind, startedAt, cancelled } = this.#intent.value
+      const elapsed = () => (deps.clock.now() - startedAt) / 1000
+      return describeUp(kind === 'run' ? deps.report.value.progress : cancelled ? 'cancelled' : 'stopped', elapsed)
+    })
+    this.service = computed(() =>
+      judgeEffective(deps.book.wishes.value).kind === 'run' && deps.engines.value.alive ? 'INFERENCE' : 'STOPPED',
+    )
+  }
+
+  /** Grows with each order; the loop reports which one it has seen. */
+  get generation(): ReadonlySignal<number> {
+    return this.#generation
+  }
+
+  /** While API nodes are at odds: until an order is accepted, or 30 minutes after the last refused one. */
+  conflict(): Problem | undefined {
+    const found = this.#conflict
+    return found && found.at > this.#deps.clock.now() - conflictRule.window ? found.problem : undefined
+  }
+
+  async up(order: UpOrder, caller: AbortSignal): Promise<void> {
+    const { intent, generation } = await this.#take(order)
+    await this.#whenServing(intent, generation, caller)
+  }
+
+  async upAsync(order: UpOrder): Promise<void> {
+    await this.#take(order)
+  }
+
+  stop(): void {
+    const { book, bootId, clock, report } = this.#deps
+    const now = judgeEffective(book.wishes.peek())
+    // A second stop must not prolong the grace of the first.
+    if (now.kind === 'stopped') return
+    const over = now.kind === 'run' && now.owner === 'broker' ? { over: now.ask } : {}
+    const cancelled = this.#intent.peek().kind === 'run' && report.peek().progress.kind === 'starting'
+    book.set('broker', { kind: 'stop', at: clock.wall(), bootId, ...over })
+    this.#replace({ ...this.#newIntent('stop'), cancelled })
+  }
+
+  /** One order after the other: what one decides, the next one finds. */
+  #take(order: UpOrder): Promise<Taken> {
+    const before = this.#generation.peek()
+    const taken = this.#accepting.then(() => this.#accept(toAsk(order), before))
+    this.#accepting = taken.catch(() => {})
+    return taken
+  }
+
+  async #accept(ask: Ask, before: number): Promise<Taken> {
+    const { book, clock, resolve, forgive } = this.#deps
+    await book.load()
+    const next = await resolve(ask)
+    if (next.kind === 'impossible') throw refuseImpossible(ask, next.problem)
+    const configured = book.wishes.peek().configuration
+    const own = configured?.kind === 'run' && (await this.#isSame(ask, configured.ask))
+    const current = pickCurrent(book.wishes.peek())
+    const same = current !== undefined && (await this.#isSame(ask, current))
+    const turns = await this.#readTurns(ask, current)
+    // A stop that came while we were looking came after the order.
+    if (this.#intent.peek().kind === 'stop' && this.#generation.peek() > before) throw refuseCancelled(ask)
+    if (current && !same) this.#refuseOther(ask, current, turns)
+    if (current && !same) this.#turns = [...this.#turns, { at: clock.now(), ask }].slice(-16)
+    this.#conflict = undefined
+    book.set('broker', own ? undefined : { kind: 'run', ask, at: clock.wall(), bootId: this.#deps.bootId })
+    forgive()
+    return this.#want(same)
+  }
+
+  /** @throws Refusal 409 where another order has to stand back */
+  #refuseOther(ask: Ask, current: Ask, turns: readonly Turn[]): void {
+    const { clock, engines } = this.#deps
+    if (this.#intent.peek().kind === 'run' && engines.peek().starting) throw refuseBusy(ask, current)
+    if (!judgeConflict(turns, clock.now())) return
+    const evidence = `${ask.model} was ordered while ${current.model} runs, in turn, within 30 minutes`
+    this.#conflict = { at: clock.now(), problem: fleetProblem('orders-conflict', evidence) }
+    this.#keepCurrent(current)
+    throw new Refusal('orders-conflict', 409, `orders conflict: ${evidence}`, {
+      remedy: this.#conflict.problem.remedy,
+    })
+  }
+
+  /** The stop that came before a refused order belonged to it: what it parked goes on. */
+  #keepCurrent(current: Ask): void {
+    const { book, bootId, clock } = this.#deps
+    const { broker } = book.wishes.peek()
+    if (broker?.kind !== 'stop') return
+    book.set('broker', broker.over ? { kind: 'run', ask: current, at: clock.wall(), bootId } : undefined)
+    this.#want(false)
+  }
+
+  /** Whether both would run the same engines; where that cannot be known yet, whether both say the same. */
+  async #isSame(one: Ask, other: Ask): Promise<boolean> {
+    if (JSON.stringify(one) === JSON.stringify(other)) return true
+    const [left, right] = [await this.#deps.resolve(one), await this.#deps.resolve(other)]
+    return left.kind === 'planned' && right.kind === 'planned' && this.#deps.samePlans(left.plans, right.plans)
+  }
+
+  async #readTurns(next: Ask, current: Ask | undefined): Promise<Turn[]> {
+    const turns: Turn[] = []
+    for (const { at, ask } of this.#turns) {
+      const isCurrent = current !== undefined && (await this.#isSame(ask, current))
+      turns.push({ at, to: isCurrent ? 'current' : (await this.#isSame(ask, next)) ? 'next' : 'other' })
+    }
+    return turns
+  }
+
+  #want(same: boolean): Taken {
+    const old = this.#intent.peek()
+    const joins = same && old.kind === 'run' && this.#deps.engines.peek().starting
+    const intent = joins ? old : this.#newIntent('run')
+    this.#replace(intent)
+    return { intent, generation: this.#generation.peek() }
+  }
+
+  #replace(intent: Intent): void {
+    const old = this.#intent.peek()
+    this.#intent.value = intent
+    this.#generation.value += 1
+    if (old !== intent) old.ended.abort()
+  }
+
+  #newIntent(kind: Intent['kind']): Intent {
+    return { kind, startedAt: this.#deps.clock.now(), cancelled: false, ended: new AbortController() }
+  }
+
+  async #whenServing(intent: Intent, generation: number, caller: AbortSignal): Promise<void> {
+    const { report, abort } = this.#deps
+    const isDecided = (seen: Report) =>
+      seen.generation >= generation && (seen.progress.kind === 'serving' || seen.progress.kind === 'failed')
+    const seen = await until(report, isDecided, AbortSignal.any([caller, intent.ended.signal, abort])).catch(
+      (error: unknown) => {
+        if (caller.aborted) throw error
+        throw refuseCancelled()
+      },
+    )
+    if (seen.progress.kind === 'failed') throw refuseFailed(seen.progress.problem)
+  }
+}
+
+function toAsk(order: UpOrder): Ask {
+  return { model: order.model, dtype: order.dtype, args: [...order.additionalArgs] }
+}
+
+/** What runs, or would run if it had not been stopped. */
+function pickCurrent({ broker, configuration }: Wishes): Ask | undefined {
+  if (broker?.kind === 'run') return broker.ask
+  if (broker?.kind === 'stop' && broker.over) return broker.over
+  return configuration?.kind === 'run' ? configuration.ask : undefined
+}
+
+function describeUp(progress: Progress | 'cancelled' | 'stopped', elapsed: () => number): UpStatus {
+  const still = { isStarting: false, isRunning: false }
+  if (progress === 'cancelled') return { status: 'cancelled', ...still }
+  if (progress === 'stopped' || progress.kind === 'nothing') return { status: 'not_started', ...still }
+  if (progress.kind === 'serving') return { status: 'completed', isStarting: false, isRunning: true }
+  if (progress.kind === 'failed') return { status: 'failed', ...still, error: describeProblem(progress.problem) }
+  return {
+    status: 'in_progress',
+    isStarting: true,
+    isRunning: false,
+    // Counts on while it is read.
+    get elapsedSeconds() {
+      return elapsed()
+    },
+  }
+}
+
+function describeProblem(problem: Problem): string {
+  return `${problem.title}: ${problem.evidence} (${problem.code}); ${problem.remedy}`
+}
+
+function refuseFailed(problem: Problem): Refusal {
+  return new Refusal('engine-failed', 500, describeProblem(problem), { remedy: problem.remedy })
+}
+
+function refuseImpossible(ask: Ask, problem: Problem): Refusal {
+  const message = `cannot run ${ask.model}: ${problem.title}: ${problem.evidence}`
+  return new Refusal('impossible-order', 400, message, { remedy: problem.remedy })
+}
+
+function refuseBusy(ask: Ask, current: Ask): Refusal {
+  const what = ask.model === current.model ? `${current.model} with other arguments` : current.model
+  return new Refusal('startup-in-progress', 409, `cannot start ${ask.model}: ${what} is starting`, {
+    remedy: 'poll /api/v1/inference/up/status, or stop it first',
+  })
+}
+
+function refuseCancelled(ask?: Ask): Refusal {
+  return new Refusal('startup-cancelled', 503, `start${ask ? ` of ${ask.model}` : ''} cancelled: a stop came after it`)
+}

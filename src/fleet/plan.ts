@@ -1,0 +1,36 @@
+// One engine as it should be, before it has a port. What `decide` compares with the engines that live.
+import type { Problem } from '../api/status.ts'
+import type { ProfileName } from '../config/engine.ts'
+
+export type EnginePlan = {
+  owner: string
+  slot: number
+  gpus: readonly number[]
+  model: string
+  modelPath: string
+  profile: ProfileName
+  python: string
+  hasPoc: boolean
+  /** What makes it this engine: dtype resolved, tp and pp, and the rest, in argv spelling; nothing that the daemon owns. */
+  args: readonly string[]
+  /** The part of its environment that the operator sets; the rest follows from the other fields. */
+  env: Readonly<Record<string, string>>
+}
+
+/**
+ * Facts of a wish before anything loads. waiting: facts are still coming. blocked: the world stands against it, and this may
+ * change. impossible: the wish itself cannot be had on this machine.
+ */
+export type Resolved =
+  | { kind: 'waiting'; why: string; problem?: Problem }
+  | { kind: 'blocked'; problem: Problem }
+  | { kind: 'impossible'; problem: Problem }
+  | { kind: 'planned'; plans: readonly EnginePlan[]; notes: readonly string[] }
+
+/** Where the node is with what it should run, as the last pass of the loop saw it. */
+export type Progress =
+  | { kind: 'nothing' }
+  | { kind: 'parked' }
+  | { kind: 'starting' }
+  | { kind: 'serving' }
+  | { kind: 'failed'; problem: Problem }

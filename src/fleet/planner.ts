@@ -1,0 +1,123 @@
+// Reads the facts that a wish is judged by (venv, model files, GPUs) and renders a plan into what is launched.
+import { dirname } from 'node:path'
+import type { ReadonlySignal } from '@preact/signals-core'
+import type { Problem } from '../api/status.ts'
+import type { Config } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import { buildArgv } from '../engine/argv.ts'
+import { buildEnvironment } from '../engine/environment.ts'
+import { readModelShape } from '../engine/model-shape.ts'
+import type { ModelShape } from '../engine/parallel.ts'
+import { type Detected, detectProfile } from '../engine/profile.ts'
+import type { Inventory } from '../gpu/inventory.ts'
+import type { Files, ModelRef } from '../models/files.ts'
+import type { EngineSpec } from './lives.ts'
+import type { EnginePlan, Resolved } from './plan.ts'
+import { isSamePlan, resolve, toAutoDtype, toModelRef } from './resolve.ts'
+import type { Ask } from './wish.ts'
+
+/** How long what was read from the venv and from config.json is believed: both may be replaced while we run, ms. */
+const believed = 10_000
+
+export type EngineHome = {
+  /** Home of the service's user. */
+  home: string
+  hfHome?: string | undefined
+  cacheRoot?: string | undefined
+  /** http_proxy and friends, for the hub alone. */
+  proxies?: Readonly<Record<string, string>>
+}
+
+export type PlannerDeps = {
+  config: Config
+  files: (model: ModelRef) => ReadonlySignal<Files>
+  inventory: ReadonlySignal<Inventory>
+  engineHome: EngineHome
+  clock: Clock
+}
+
+export interface Planner {
+  resolve(ask: Ask, owner: string): Promise<Resolved>
+  /** @returns also what of the arguments could not be passed on, in words */
+  render(plan: EnginePlan, port: number): Promise<{ spec: EngineSpec; notes: readonly string[] } | Problem>
+  /** The plan that a living engine was launched by. */
+  recall(spec: EngineSpec): EnginePlan
+  isSame(one: EnginePlan, other: EnginePlan): boolean
+  /** The files of that wish; the loop wakes with them. */
+  filesOf(ask: Ask): ReadonlySignal<Files>
+}
+
+export function createPlanner(deps: PlannerDeps): Planner {
+  const { config, clock, inventory } = deps
+  const profiles = believe(clock, (python: string) => detectProfile(python, config.engine.profile))
+  const shapes = believe(clock, readModelShape)
+  const filesOf = (ask: Ask) => deps.files(toModelRef(ask, config.engine))
+  return {
+    filesOf,
+    async resolve(ask, owner) {
+      const profile = await profiles(config.engine.pythonPath)
+      const files = filesOf(ask).peek()
+      const shape: ModelShape = files.kind === 'ready' ? await shapes(files.path) : {}
+      const found = { profile, files, shape, inventory: inventory.peek(), config: config.engine }
+      const env = 'code' in profile ? {} : pickOperatorEnv(renderEnv(deps, profile, []), config.engineEnv)
+      return resolve(ask, owner, { ...found, env })
+    },
+    async render(plan, port) {
+      const detected = await profiles(plan.python)
+      if ('code' in detected) return detected
+      const { argv, notes } = buildArgv({
+        profile: plan.profile,
+        version: detected.version,
+        module: config.engine.module,
+        modelPath: plan.modelPath,
+        servedName: plan.model,
+        port,
+        args: plan.args,
+      })
+      return { spec: { ...plan, port, argv, env: renderEnv(deps, detected, plan.gpus) }, notes }
+    },
+    recall: ({ port: _port, argv: _argv, ...plan }) => ({ ...plan, env: pickOperatorEnv(plan.env, config.engineEnv) }),
+    isSame: (one, other) => isSamePlan(one, other, toAutoDtype(config.engine, inventory.peek())),
+  }
+}
+
+/**
+ * What the operator sets, told from what the daemon adds: another version of the daemon may add other things, and that is no
+ * reason to unload a model.
+ */
+function pickOperatorEnv(env: Readonly<Record<string, string>>, engineEnv: Readonly<Record<string, string>>) {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => Object.hasOwn(engineEnv, name) || /^(POC|NCCL)_/.test(name)),
+  )
+}
+
+function renderEnv({ config, engineHome }: PlannerDeps, detected: Detected, gpus: readonly number[]) {
+  return buildEnvironment({
+    ...detected,
+    gpus,
+    // The fleet launches only what models/ has found complete.
+    modelIsLocal: true,
+    hfHome: engineHome.hfHome ?? config.models.hfHome,
+    cacheRoot: engineHome.cacheRoot ?? config.engine.cacheRoot,
+    hfEndpoint: config.models.endpoint,
+    loggingLevel: config.engine.loggingLevel,
+    ompNumThreads: config.engine.ompNumThreads,
+    home: engineHome.home,
+    pythonFolder: dirname(config.engine.pythonPath),
+    engineEnv: config.engineEnv,
+    ...(engineHome.proxies && { proxies: engineHome.proxies }),
+  })
+}
+
+/** Asks again when the last answer is older than `believed`; concurrent askers share one question. */
+function believe<T>(clock: Clock, read: (key: string) => Promise<T>): (key: string) => Promise<T> {
+  const known = new Map<string, { at: number; answer: Promise<T> }>()
+  return (key) => {
+    const found = known.get(key)
+    if (found && clock.now() - found.at < believed) return found.answer
+    if (known.size > 16) known.clear()
+    const answer = read(key)
+    known.set(key, { at: clock.now(), answer })
+    return answer
+  }
+}

@@ -1,0 +1,57 @@
+// Every problem that the fleet reports, for README and for whoever builds one.
+import type { Problem } from '../api/status.ts'
+
+export const fleetProblems = {
+  'engine-crash-loop': {
+    title: 'the engine ends again and again',
+    remedy: 'read the engine log (gonka-node logs) and fix the cause; the engine is still tried every 10 minutes',
+  },
+  'engine-failed': {
+    title: 'the engine ended and nobody asked it to',
+    remedy: 'it is started again by itself; when this repeats, read the engine log (gonka-node logs)',
+  },
+  'engines-missing': {
+    title: 'fewer engines serve than planned',
+    remedy: 'see the engine that does not serve; its PoC groups are not computed until it does',
+  },
+  'fewer-gpus-than-before': {
+    title: 'this machine has fewer GPUs than it had before',
+    remedy:
+      'nothing to do where the instance type was changed on purpose; otherwise look for a lost GPU (nvidia-smi, dmesg for Xid)',
+  },
+  'gpu-memory-taken': {
+    title: 'GPU memory is held by a process that is not ours',
+    remedy: 'find it with nvidia-smi and end it; the engine starts as soon as the memory is back',
+  },
+  'impossible-order': {
+    title: 'the order of the broker cannot be carried out on this machine',
+    remedy: 'correct the arguments of the model at the API node',
+  },
+  'orders-conflict': {
+    title: 'API nodes order different models in turn',
+    remedy: 'let all API nodes of this node expect the same model with the same arguments',
+  },
+  'state-not-writable': {
+    title: 'the state of the daemon cannot be stored',
+    remedy:
+      'free space on the disk of the state folder or make it writable; engines go on, orders are forgotten on restart',
+  },
+  'state-unreadable': {
+    title: 'the stored wishes cannot be read',
+    remedy: 'nothing to do: they are replaced at the next change; only a former order of the broker is lost',
+  },
+  'no-engine-port': {
+    title: 'no free port for an engine',
+    remedy: 'free the ports above INFERENCE_PORT or choose another INFERENCE_PORT',
+  },
+  'engine-will-not-end': {
+    title: 'an engine could not be ended',
+    remedy: 'a process in uninterruptible sleep holds the GPU: reset the GPU or reboot',
+  },
+} as const
+
+export type FleetProblemCode = keyof typeof fleetProblems
+
+export function fleetProblem(code: FleetProblemCode, evidence: string, dependsOn?: string): Problem {
+  return { code, ...fleetProblems[code], evidence, ...(dependsOn !== undefined && { dependsOn }) }
+}

@@ -1,0 +1,135 @@
+// From a wish and the facts of this machine to the planned engines, or to the reason why there are none. Pure.
+import type { EngineConfig } from '../config/engine.ts'
+import { equivalent, parseArgs, toDegrees } from '../engine/args.ts'
+import { toConfigArgs } from '../engine/config-args.ts'
+import { type ModelShape, planParallel, resolveDtype } from '../engine/parallel.ts'
+import { type Detected, profiles } from '../engine/profile.ts'
+import type { Problem } from '../api/status.ts'
+import type { Gpu, Inventory } from '../gpu/inventory.ts'
+import type { Files, ModelRef } from '../models/files.ts'
+import type { EnginePlan, Resolved } from './plan.ts'
+import type { Ask } from './wish.ts'
+
+export type ResolveFacts = {
+  config: EngineConfig
+  files: Files
+  inventory: Inventory
+  /** Of config.json; empty where it is not known. */
+  shape: ModelShape
+  profile: Detected | Problem
+  /** What of the engine's environment the operator sets. */
+  env: Readonly<Record<string, string>>
+}
+
+export function resolve(ask: Ask, owner: string, facts: ResolveFacts): Resolved {
+  const { config, files, inventory, profile } = facts
+  if ('code' in profile) return { kind: 'blocked', problem: profile }
+  const gpus = pickGpus(inventory)
+  if (!gpus) return describeUnknownGpus(inventory)
+  const wanted = toWantedArgs(ask, config, toAutoDtype(config, inventory))
+  const { tp, pp, dp } = toDegrees(wanted)
+  const fit = planParallel({
+    gpus: gpus.length,
+    tp,
+    pp,
+    dp,
+    shape: facts.shape,
+    fallback: config.autoTpFallback,
+    maxInstances: config.maxInstances,
+    withoutGpu: profile.profile === 'stock' || profile.cpu,
+  })
+  if ('code' in fit) return { kind: 'impossible', problem: fit }
+  // Only now: an order that is impossible is refused, however long its files would take.
+  if (files.kind !== 'ready') return describeFiles(ask.model, files)
+  const args = fit.tp === tp ? wanted : [...wanted, '--tensor-parallel-size', String(fit.tp)]
+  const plans = Array.from({ length: fit.instances }, (_, slot): EnginePlan => ({
+    owner,
+    slot,
+    gpus: gpus.slice(slot * fit.gpusPerEngine, (slot + 1) * fit.gpusPerEngine).map((gpu) => gpu.index),
+    model: ask.model,
+    modelPath: files.path,
+    profile: profile.profile,
+    python: config.pythonPath,
+    hasPoc: profiles[profile.profile].hasPoc,
+    args,
+    env: facts.env,
+  }))
+  return { kind: 'planned', plans, notes: fit.notes }
+}
+
+/** `auto` on this machine: DTYPE where it is set, else what the GPUs can do. */
+export function toAutoDtype(config: EngineConfig, inventory: Inventory): string {
+  const gpus = pickGpus(inventory)
+  return gpus ? resolveDtype(config.dtype, gpus.map((gpu) => gpu.computeCapability)) : (config.dtype ?? 'auto')
+}
+
+/** Which files a wish needs: `--revision` of its arguments counts. */
+export function toModelRef(ask: Ask, config: EngineConfig): ModelRef {
+  const revision = parseArgs(ask.args ?? config.extraArgs).get('revision')
+  return { repo: ask.model, ...(revision && { revision }) }
+}
+
+/**
+ * Would both be the same engine? Place (slot, GPUs) and port aside. The path of the files is left out: a newer snapshot is
+ * taken at the next start, but is no reason to unload a model.
+ */
+export function isSamePlan(one: EnginePlan, other: EnginePlan, autoDtype: string): boolean {
+  return (
+    one.model === other.model &&
+    one.python === other.python &&
+    one.profile === other.profile &&
+    isSameEnv(one.env, other.env) &&
+    equivalent(one.args, other.args, autoDtype)
+  )
+}
+
+export function isSameEnv(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
+  const names = Object.keys(one)
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name])
+}
+
+/**
+ * The order's own arguments, else the configuration's. An order that is silent about the split of the configured model means
+ * the split that this machine is configured for. What additional_args says of dtype comes later and wins, as in vLLM.
+ */
+function toWantedArgs(ask: Ask, config: EngineConfig, autoDtype: string): readonly string[] {
+  if (!ask.args) return toConfigArgs(config, { tp: config.tensorParallel, dtype: ask.dtype ?? autoDtype })
+  const named = parseArgs(ask.args)
+  const dtype = ask.dtype === undefined || ask.dtype === '' || ask.dtype === 'auto' ? autoDtype : ask.dtype
+  const split = (flag: string, value: number) =>
+    ask.model === config.model && value > 1 && !named.has(flag) ? [`--${flag}`, String(value)] : []
+  return [
+    '--dtype',
+    dtype,
+    ...split('tensor-parallel-size', config.tensorParallel),
+    ...split('pipeline-parallel-size', config.pipelineParallel),
+    ...ask.args,
+  ]
+}
+
+/** Undefined while it is not known. */
+function pickGpus(inventory: Inventory): readonly Gpu[] | undefined {
+  if (inventory.kind === 'none') return []
+  return inventory.kind === 'known' ? inventory.gpus : undefined
+}
+
+function describeUnknownGpus(inventory: Inventory): Resolved {
+  return inventory.kind === 'failed'
+    ? { kind: 'blocked', problem: inventory.problem }
+    : { kind: 'waiting', why: 'the GPUs are being counted' }
+}
+
+function describeFiles(model: string, files: Exclude<Files, { kind: 'ready' }>): Resolved {
+  switch (files.kind) {
+    case 'looking':
+      return { kind: 'waiting', why: `looking for the files of ${model}` }
+    case 'waiting':
+      return { kind: 'waiting', why: files.why, ...(files.problem && { problem: files.problem }) }
+    case 'missing':
+      return { kind: 'blocked', problem: files.problem }
+    case 'downloading': {
+      const percent = files.bytesTotal > 0 ? Math.floor((100 * files.bytesDone) / files.bytesTotal) : 0
+      return { kind: 'waiting', why: `model ${model} is downloading, ${percent} %` }
+    }
+  }
+}

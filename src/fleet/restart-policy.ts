@@ -1,0 +1,74 @@
+// Whether and when an engine that ended unasked is started again. Facts in, verdict out; the loop in start-fleet obeys.
+import type { Problem } from '../api/status.ts'
+import { type BackoffPolicy, judgeBackoff } from '../core/backoff.ts'
+import { fleetProblem } from './problems.ts'
+
+/** never: pointless until configuration, files or order change. host: the operator must act, so it is tried slowly. */
+export type Retry = 'transient' | 'never' | 'host'
+
+export type Failure = {
+  /** Monotonic ms when the life was gone. */
+  at: number
+  /** How long it served, ms; 0 where it never did. */
+  servedFor: number
+  retry: Retry
+  problem: Problem
+  /** 0..1, drawn once, so that the verdict is the same each time it is asked for. */
+  random: number
+}
+
+export type RestartVerdict =
+  | { kind: 'now' }
+  | { kind: 'backing-off'; until: number; problem: Problem }
+  /** Absent `until`: not tried again by itself. */
+  | { kind: 'given-up'; until?: number; problem: Problem }
+
+export type RestartPolicy = {
+  backoff: BackoffPolicy
+  /** So many failures with no stable run between them are a crash loop. */
+  loopCount: number
+  /** How often what was given up is tried all the same, ms. */
+  slow: number
+}
+
+export const restartPolicy: RestartPolicy = {
+  backoff: { first: 500, factor: 2, cap: 60_000, jitter: 0.25, stable: 600_000 },
+  loopCount: 5,
+  slow: 600_000,
+}
+
+/** Failures of one slot, oldest first, since the plan, its files or an order changed. */
+export function judgeRestart(failures: readonly Failure[], now: number, policy = restartPolicy): RestartVerdict {
+  const counted = pickCounted(failures, policy)
+  const last = counted.at(-1)
+  if (!last) return { kind: 'now' }
+  if (last.retry === 'never') return { kind: 'given-up', problem: last.problem }
+  const loops = counted.length >= policy.loopCount
+  if (last.retry === 'host' || loops) {
+    const until = last.at + policy.slow * (1 + policy.backoff.jitter * (2 * last.random - 1))
+    if (until <= now) return { kind: 'now' }
+    return { kind: 'given-up', until, problem: loops ? describeLoop(counted) : last.problem }
+  }
+  const until = last.at + judgeBackoff(policy.backoff, counted.length, last.random)
+  return until <= now ? { kind: 'now' } : { kind: 'backing-off', until, problem: last.problem }
+}
+
+/** A stable run forgets what was before it; the list stays short whatever happens. */
+export function recordFailure(failures: readonly Failure[], next: Failure, policy = restartPolicy): Failure[] {
+  return pickCounted([...failures, next], policy).slice(-32)
+}
+
+function pickCounted(failures: readonly Failure[], policy: RestartPolicy): readonly Failure[] {
+  const stable = failures.findLastIndex((one) => one.servedFor >= policy.backoff.stable)
+  return stable < 0 ? failures : failures.slice(stable)
+}
+
+function describeLoop(counted: readonly Failure[]): Problem {
+  const last = counted.at(-1)?.problem
+  const cause = last ? `${last.title}: ${last.evidence}` : 'unknown'
+  const problem = fleetProblem(
+    'engine-crash-loop',
+    `${counted.length} failures and no stable run between them; the last: ${cause}`,
+  )
+  return last ? { ...problem, remedy: `${last.remedy}; ${problem.remedy}` } : problem
+}

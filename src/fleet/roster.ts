@@ -1,0 +1,184 @@
+// The engines that live now, and what ended before. Carries out the steps that decide() made; decides nothing itself.
+import { signal, type ReadonlySignal } from '@preact/signals-core'
+import type { Problem } from '../api/status.ts'
+import type { Clock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import { watch } from '../core/watch.ts'
+import type { Observed, Step } from './decide.ts'
+import type { Leases } from './leases.ts'
+import type { EngineLife, EngineSpec, Lives } from './lives.ts'
+import type { EnginePlan } from './plan.ts'
+import { fleetProblem } from './problems.ts'
+import { type Failure, recordFailure, type Retry } from './restart-policy.ts'
+import { toGroup } from './wish.ts'
+
+export type Member = {
+  life: EngineLife
+  plan: EnginePlan
+  parked: boolean
+  restarts: number
+  /** Why it could not be ended, where that is so. */
+  problem?: Problem
+}
+
+export type RosterDeps = {
+  lives: Lives
+  leases: Leases
+  clock: Clock
+  random: () => number
+  log: Log
+  /** Whether starting again can help, from the diagnosis. */
+  retryOf: (problem: Problem | undefined) => Retry
+  samePlan: (one: EnginePlan, other: EnginePlan) => boolean
+}
+
+type History = { plan: EnginePlan; failures: Failure[]; starts: number }
+
+export class Roster {
+  readonly #deps: RosterDeps
+  readonly #members = signal<readonly Member[]>([])
+  readonly #history = new Map<string, History>()
+
+  constructor(deps: RosterDeps) {
+    this.#deps = deps
+  }
+
+  get members(): ReadonlySignal<readonly Member[]> {
+    return this.#members
+  }
+
+  /** As decide() sees them. */
+  observe(): Observed[] {
+    return this.#members.peek().flatMap(({ life, plan, parked }) => {
+      const phase = life.phase.peek()
+      return phase === 'gone' ? [] : [{ id: life.upstream.id, phase, parked, plan }]
+    })
+  }
+
+  adopt(lives: readonly EngineLife[]): void {
+    for (const life of lives) {
+      if (this.#members.peek().some((one) => one.life.upstream.id === life.upstream.id)) continue
+      if (!this.#deps.leases.take(life.spec.gpus, life.upstream.id))
+        this.#deps.log.error({ life: life.upstream.id, gpus: life.spec.gpus }, 'two engines live on the same GPU')
+      this.#enrol(life, toPlan(life.spec))
+    }
+  }
+
+  start(spec: EngineSpec, plan: EnginePlan): void {
+    const { lives, leases, log } = this.#deps
+    const life = lives.start(spec)
+    if (!leases.take(plan.gpus, life.upstream.id)) throw new Error(`GPUs ${plan.gpus.join(', ')} are leased already`)
+    const history = this.#historyOf(plan)
+    history.starts += 1
+    log.info({ life: life.upstream.id, slot: plan.slot, gpus: plan.gpus, port: spec.port, model: plan.model }, 'engine starts')
+    this.#enrol(life, plan)
+  }
+
+  act(step: Exclude<Step, { do: 'start' }>): void {
+    if (step.do === 'wait' || step.do === 'keep') return
+    const member = this.#members.peek().find((one) => one.life.upstream.id === step.id)
+    if (!member) return
+    const { life } = member
+    switch (step.do) {
+      case 'park':
+        life.park()
+        return this.#change(life, { parked: true })
+      case 'unpark':
+        life.unpark()
+        return this.#change(life, { parked: false })
+      case 'stop':
+        this.#deps.log.info({ life: step.id, why: step.why }, 'engine is ended')
+        void life.stop({ drain: step.drain }).catch(() => {})
+    }
+  }
+
+  /** Failures of that slot since its plan or its files changed. */
+  failures(plan: EnginePlan): readonly Failure[] {
+    return this.#historyOf(plan).failures
+  }
+
+  restarts(plan: EnginePlan): number {
+    return Math.max(0, this.#historyOf(plan).starts - 1)
+  }
+
+  /** The files of the models came anew: what was pointless before may work now. */
+  forgetAll(): void {
+    this.#history.clear()
+  }
+
+  /** An order starts at once what only waits; it does not make a pointless start a sensible one. */
+  forgive(group: string): void {
+    for (const history of this.#history.values())
+      if (toGroup(history.plan.owner) === group && history.failures.at(-1)?.retry !== 'never') history.failures = []
+  }
+
+  #enrol(life: EngineLife, plan: EnginePlan): void {
+    const { clock } = this.#deps
+    const watching = new AbortController()
+    let servingSince: number | undefined
+    watch(
+      life.phase,
+      (phase) => {
+        if (phase === 'serving') servingSince ??= clock.now()
+      },
+      watching.signal,
+    )
+    this.#members.value = [...this.#members.peek(), { life, plan, parked: false, restarts: this.restarts(plan) }]
+    const servedFor = () => (servingSince === undefined ? 0 : clock.now() - servingSince)
+    void life.ended
+      .then(
+        ({ end, problem }) => this.#strike(life, plan, { why: end.why, problem: problem ?? toProblem(end), servedFor: servedFor() }),
+        (error: unknown) => this.#keepUndying(life, error),
+      )
+      .finally(() => watching.abort())
+  }
+
+  /** Proved gone: its GPUs are free, and unless we asked for it, it counts as a failure (D3). */
+  #strike(life: EngineLife, plan: EnginePlan, how: { why: string; problem: Problem; servedFor: number }): void {
+    const { leases, clock, random, retryOf, log } = this.#deps
+    // Left: it runs on for the next daemon, and so does its lease.
+    if (how.why === 'left') return
+    leases.release(life.upstream.id, clock.wall())
+    this.#members.value = this.#members.peek().filter((one) => one.life !== life)
+    if (how.why === 'asked') return
+    const history = this.#historyOf(plan)
+    history.failures = recordFailure(history.failures, {
+      at: clock.now(),
+      servedFor: how.servedFor,
+      retry: retryOf(how.problem),
+      problem: how.problem,
+      random: random(),
+    })
+    log.warn({ life: life.upstream.id, slot: plan.slot, problem: how.problem, servedFor: how.servedFor }, 'engine ended')
+  }
+
+  /** Its processes may live: the lease stays, nothing is started in its place, and the operator is told. */
+  #keepUndying(life: EngineLife, error: unknown): void {
+    this.#deps.log.error({ err: error, life: life.upstream.id }, 'engine could not be ended')
+    this.#change(life, { problem: fleetProblem('engine-will-not-end', `${life.upstream.id}: ${messageOf(error)}`) })
+  }
+
+  #change(life: EngineLife, to: Partial<Member>): void {
+    this.#members.value = this.#members.peek().map((one) => (one.life === life ? { ...one, ...to } : one))
+  }
+
+  #historyOf(plan: EnginePlan): History {
+    const key = `${toGroup(plan.owner)}/${plan.slot}`
+    const found = this.#history.get(key)
+    if (found && this.#deps.samePlan(found.plan, plan) && found.plan.modelPath === plan.modelPath) return found
+    const fresh = { plan, failures: [], starts: 0 }
+    this.#history.set(key, fresh)
+    return fresh
+  }
+}
+
+export function toPlan(spec: EngineSpec): EnginePlan {
+  const { port: _, argv: _argv, ...plan } = spec
+  return plan
+}
+
+function toProblem(end: { why: string; code?: number | undefined; problem?: Problem }): Problem {
+  if (end.problem) return end.problem
+  return fleetProblem('engine-failed', end.code === undefined ? 'it vanished' : `exit status ${end.code}`)
+}
