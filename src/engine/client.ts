@@ -1,0 +1,98 @@
+// HTTP to one engine on loopback. Every call is bounded; what is refused, slow or garbage is an answer, never an exception.
+import { Pool } from 'undici'
+import { codeOf, messageOf } from '../core/errors.ts'
+import { within } from '../core/abort.ts'
+
+/** refused: nobody listens there. silent: no answer in time, or the connection broke. */
+export type Answer =
+  | { kind: 'answer'; status: number; body: unknown; text: string }
+  | { kind: 'refused' }
+  | { kind: 'silent'; why: string }
+
+export type AskOptions = {
+  /** ms, default 10 s: a busy engine answers late (facts/peers.md B3). */
+  timeout?: number
+  abort?: AbortSignal
+}
+
+export interface EngineClient {
+  readonly origin: string
+  health(options?: AskOptions): Promise<Answer>
+  models(options?: AskOptions): Promise<Answer>
+  version(options?: AskOptions): Promise<Answer>
+  /** Prometheus text in `text`. */
+  metrics(options?: AskOptions): Promise<Answer>
+  pocStatus(options?: AskOptions): Promise<Answer>
+  pocVersions(options?: AskOptions): Promise<Answer>
+  pocInit(body: unknown, options?: AskOptions): Promise<Answer>
+  pocGenerate(body: unknown, options?: AskOptions): Promise<Answer>
+  pocResult(requestId: string, options?: AskOptions): Promise<Answer>
+  pocStop(options?: AskOptions): Promise<Answer>
+  close(): Promise<void>
+}
+
+/** Nothing that we ask for is larger. */
+const largestAnswer = 64 * 1024 * 1024
+
+export function createEngineClient(origin: string): EngineClient {
+  // vLLM closes idle connections after 5 s: ours go first.
+  const pool = new Pool(origin, { connections: 8, keepAliveTimeout: 3000, keepAliveMaxTimeout: 4000 })
+  const get = (path: string) => (options?: AskOptions) => ask(pool, { path }, options)
+  const post = (path: string, body: unknown, options?: AskOptions) => ask(pool, { path, body }, options)
+  const poc = '/api/v1/pow'
+  return {
+    origin,
+    health: get('/health'),
+    models: get('/v1/models'),
+    version: get('/version'),
+    metrics: get('/metrics'),
+    pocStatus: get(`${poc}/status`),
+    pocVersions: get(`${poc}/versions`),
+    pocInit: (body, options) => post(`${poc}/init/generate`, body, options),
+    pocGenerate: (body, options) => post(`${poc}/generate`, body, options),
+    pocResult: (requestId, options) => get(`${poc}/generate/${encodeURIComponent(requestId)}`)(options),
+    // Newer plugins drain for up to 30 s before they answer.
+    pocStop: (options) => post(`${poc}/stop`, {}, { timeout: 35_000, ...options }),
+    close: () => pool.destroy(),
+  }
+}
+
+async function ask(pool: Pool, what: { path: string; body?: unknown }, options: AskOptions = {}): Promise<Answer> {
+  const timeout = options.timeout ?? 10_000
+  try {
+    const { statusCode, body } = await pool.request({
+      path: what.path,
+      method: what.body === undefined ? 'GET' : 'POST',
+      ...(what.body !== undefined && {
+        body: JSON.stringify(what.body),
+        headers: { 'content-type': 'application/json' },
+      }),
+      signal: within(timeout, options.abort),
+      headersTimeout: timeout,
+      bodyTimeout: timeout,
+    })
+    const text = await readBounded(body)
+    return { kind: 'answer', status: statusCode, body: parseJson(text), text }
+  } catch (error) {
+    return codeOf(error) === 'ECONNREFUSED' ? { kind: 'refused' } : { kind: 'silent', why: messageOf(error) }
+  }
+}
+
+async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {
+  const parts: Buffer[] = []
+  let size = 0
+  for await (const part of body) {
+    size += part.length
+    if (size > largestAnswer) throw new Error(`answer is longer than ${largestAnswer} bytes`)
+    parts.push(part)
+  }
+  return Buffer.concat(parts).toString('utf8')
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,68 @@
+// Looks at a serving engine every few seconds and ends with the problem once it is hung or refuses.
+import type { Problem } from '../api/status.ts'
+import type { ProfileName } from '../config/engine.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
+import type { EngineClient } from './client.ts'
+import { type HangSample, judgeHang, newHangState, parseCounters } from './hang.ts'
+import { engineProblem } from './problems.ts'
+import type { Upstream } from './upstream.ts'
+
+export type HangWatch = {
+  client: EngineClient
+  upstream: Upstream
+  profile: ProfileName
+  hasPoc: boolean
+  /** ms; 0 = off, only a refused connection is then seen, by the exit. */
+  grace: number
+  clock?: Clock
+}
+
+/** Between looks: short enough to give three strikes soon after the grace, long enough to be no load. */
+const lookEvery = (grace: number): number => Math.max(50, Math.min(10_000, grace / 8))
+/** An engine whose core died closes its port a second before it exits: its own exit says more. */
+const exitFirst = 3000
+
+/** Never resolves while all is well. Rejects with the abort's reason. */
+export async function whenStuck(watch: HangWatch, abort: AbortSignal): Promise<Problem> {
+  const clock = watch.clock ?? systemClock
+  let state = newHangState(clock.now())
+  for (;;) {
+    await clock.wait(lookEvery(watch.grace || 80_000), abort)
+    abort.throwIfAborted()
+    const sample = await takeSample(watch, clock, abort)
+    const judged = judgeHang(state, sample, watch)
+    state = judged.state
+    if (judged.verdict.kind === 'hung') return engineProblem('engine-hung', judged.verdict.evidence)
+    if (judged.verdict.kind !== 'refused') continue
+    await clock.wait(exitFirst, abort)
+    abort.throwIfAborted()
+    if ((await watch.client.health({ timeout: 5000, abort })).kind === 'refused')
+      return engineProblem('engine-refuses', `${watch.client.origin} refuses connections`)
+  }
+}
+
+async function takeSample(
+  { client, upstream, hasPoc }: HangWatch,
+  clock: Clock,
+  abort: AbortSignal,
+): Promise<HangSample> {
+  const [metrics, poc] = await Promise.all([
+    client.metrics({ abort }),
+    hasPoc ? client.pocStatus({ abort }) : undefined,
+  ])
+  const good = metrics.kind === 'answer' && metrics.status === 200
+  return {
+    at: clock.now(),
+    refused: metrics.kind === 'refused',
+    metrics: good ? parseCounters(metrics.text) : {},
+    poc: poc?.kind === 'answer' && poc.status === 200 ? toPocProgress(poc.body) : undefined,
+    inFlight: upstream.inFlight,
+    progressAt: upstream.progressAt,
+  }
+}
+
+function toPocProgress(body: unknown): HangSample['poc'] {
+  const { status, stats } = (body ?? {}) as { status?: unknown; stats?: { total_processed?: unknown } | null }
+  const processed = stats?.total_processed
+  return { generating: status === 'GENERATING', ...(typeof processed === 'number' && { processed }) }
+}

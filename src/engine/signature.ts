@@ -1,0 +1,20 @@
+// One known way for vLLM to fail (facts/vllm.md 2.8): how its log looks, what it means, whether trying again can help.
+
+/** transient: try again. never: not without a change of configuration or files. host: the machine needs an operator. */
+export type Retry = 'transient' | 'never' | 'host'
+
+export type Signature = {
+  /** Row of facts/vllm.md 2.8. */
+  row: number
+  code: string
+  title: string
+  remedy: string
+  retry: Retry
+  /** Any of them, case-insensitive, on one line without colours and process prefix. */
+  patterns: readonly RegExp[]
+  /**
+   * symptom: another process of the engine says the cause. hint: healthy engines print it too, so it explains a failure only
+   * where nothing else does.
+   */
+  weak?: 'symptom' | 'hint'
+}
