@@ -1,0 +1,65 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { silentLog } from '../../src/core/log.ts'
+import { until } from '../../src/core/watch.ts'
+import { createMetadata } from '../../src/host/metadata.ts'
+import { parseNotice, startReclaim } from '../../src/host/reclaim.ts'
+import { type MetadataKnobs, startRehearsalMetadata } from '../../src/rehearsal/metadata.ts'
+import { eventually } from '../support/eventually.ts'
+
+const bound = () => AbortSignal.timeout(20_000)
+
+async function start(knobs: Partial<MetadataKnobs>) {
+  const imds = await startRehearsalMetadata(knobs)
+  const reclaim = startReclaim({ metadata: createMetadata({ url: imds.url }), log: silentLog, every: 30 })
+  onTestFinished(async () => {
+    await reclaim.end('stop')
+    await imds.close()
+  })
+  return { imds, reclaim }
+}
+
+test('a spot notice is seen with its time, and outranks the rebalance advice that came before it', async () => {
+  const { imds, reclaim } = await start({ rebalanceAfter: 0 })
+  expect(await until(reclaim.notice, (one) => one?.kind === 'rebalance', bound())).toMatchObject({ urgency: 'advise' })
+  imds.knobs.spotAfter = 0
+  const notice = await until(reclaim.notice, (one) => one?.kind === 'spot', bound())
+  expect(notice).toMatchObject({ urgency: 'leave', action: 'terminate' })
+  expect(notice?.at?.getTime()).toBeGreaterThan(Date.now())
+  expect(reclaim.status.peek()).toMatchObject({ health: 'degraded', problem: { code: 'reclaim-notice' } })
+})
+
+test('a service that falls silent takes no notice back; one that says 404 does', async () => {
+  const { imds, reclaim } = await start({ lifecycle: 'Terminated' })
+  await until(reclaim.notice, (one) => one?.kind === 'lifecycle', bound())
+  const before = imds.requests.length
+  imds.knobs.mode = 'hang'
+  await eventually('asked again', () => imds.requests.length > before)
+  expect(reclaim.notice.peek()?.kind).toBe('lifecycle')
+  imds.knobs.mode = 'v2'
+  imds.knobs.lifecycle = 'InService'
+  await until(reclaim.notice, (one) => one === undefined, bound())
+  expect(reclaim.status.peek().health).toBe('ok')
+})
+
+test('a machine without metadata is no problem', async () => {
+  const reclaim = startReclaim({ metadata: createMetadata({ url: 'http://127.0.0.1:9' }), log: silentLog })
+  onTestFinished(() => reclaim.end('stop'))
+  const status = await until(reclaim.status, (one) => one.health === 'off', bound())
+  expect(status.problem).toBeUndefined()
+})
+
+test.for([
+  ['maintenance', '[]', undefined],
+  [
+    'maintenance',
+    '[{"Code":"system-reboot","NotBefore":"21 Jan 2027 09:00:43 GMT","State":"active"}]',
+    'system-reboot',
+  ],
+  ['maintenance', '[{"Code":"system-reboot","State":"completed"}]', undefined],
+  ['lifecycle', 'InService', undefined],
+  ['lifecycle', 'Terminated:Wait', 'Terminated:Wait'],
+  ['spot', 'garbage', undefined],
+  ['spot', '{"action":"stop","time":"never"}', 'stop'],
+] as const)('%s %s announces %s', ([kind, text, action]) => {
+  expect(parseNotice(kind, text)?.action).toBe(action)
+})
