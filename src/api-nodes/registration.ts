@@ -1,46 +1,29 @@
 // One API node: look at what it lists, post only what differs, look again; the loop that keeps it so and the state it holds.
 import { signal, type ReadonlySignal, type Signal } from '@preact/signals-core'
-import { onAbort } from '../core/abort.ts'
 import type { Problem } from '../api/status.ts'
 import type { RegistrationBody } from '../config/registration-json.ts'
-import type { RegistrationConfig } from '../config/registration.ts'
-import type { Clock } from '../core/clock.ts'
-import { messageOf } from '../core/errors.ts'
-import type { HostPort } from '../core/host-port.ts'
+import { onAbort } from '../core/abort.ts'
 import type { Log } from '../core/log.ts'
 import type { Secrets } from '../core/secrets.ts'
 import { until, watch } from '../core/watch.ts'
-import type { AdminClient } from './admin-client.ts'
-import { judgeAnswer, type Verdict } from './classify.ts'
-import { judgeDifferences, type Listed, pickListed } from './compare.ts'
-import type { Hardware } from './hardware.ts'
+import { judgeAnswer } from './classify.ts'
+import type { Listed } from './compare.ts'
+import { look, type LookDeps, type Looked, type Trouble } from './look.ts'
 import type { OptionalRoutes } from './optional-routes.ts'
-import { readOwnAddress } from './own-address.ts'
 import { type ApiNodeProblemCode, toProblem } from './problems.ts'
-import { describeAnnounced, needsOwnAddress, type RecordFacts, renderRecord, toRegisteredId } from './record.ts'
-import { type Remembered, toDigest } from './remembered.ts'
-import { judgeRetry, spread, type Timing } from './timing.ts'
+import { describeAnnounced, toRegisteredId } from './record.ts'
+import { toDigest } from './remembered.ts'
+import { judgeRetry, spread } from './timing.ts'
 import { type ApiNodeView, type Gate, toPhase } from './view.ts'
 
-export type RegistrationDeps = {
-  apiNode: HostPort
-  client: AdminClient
-  config: RegistrationConfig
-  facts: RecordFacts
+export type RegistrationDeps = LookDeps & {
   gate: ReadonlySignal<Gate>
   serving: ReadonlySignal<boolean>
-  hardware: () => Hardware[] | undefined
   optional: OptionalRoutes
-  remembered: Remembered
   secrets: Secrets
   log: Log
-  clock: Clock
   random: () => number
-  timing: Timing
 }
-
-/** What a look found; `differences` is empty when nothing is to be sent. */
-type Looked = { body: RegistrationBody; listed: Listed | undefined; differences: string[]; at: number }
 
 export class Registration {
   readonly #deps: RegistrationDeps
@@ -141,40 +124,18 @@ export class Registration {
 
   /** @returns what the API node lists, or ms to wait when it could not be asked */
   async #look(abort: AbortSignal): Promise<Looked | number> {
-    const { client, config, timing, clock } = this.#deps
-    const body = await this.#render()
-    if (typeof body === 'number') return body
-    const asked = `GET ${config.endpoint} at ${client.address}`
-    const ask = { method: 'GET' as const, path: config.endpoint, timeoutMs: timing.listTimeout }
-    const verdict = judgeAnswer(await client.send(ask, abort), asked)
+    const looked = await look(this.#deps, this.#id, abort)
     if (abort.aborted) return 0
-    if (verdict.kind !== 'ok') return this.#trouble(verdict)
-    if (!Array.isArray(verdict.json))
-      return this.#trouble({ kind: 'transient', code: 'api-node-garbage', evidence: `${asked} answered no list` })
+    if ('code' in looked) return this.#trouble(looked)
     this.#failures = 0
-    const listed = pickListed(verdict.json, this.#id)
-    this.#forgetGone(verdict.json)
-    const differences = [...judgeDifferences(body, listed?.node), ...this.#judgeToken(body)]
+    const { body, listed, differences } = looked
     this.#set({
       announced: describeAnnounced(body),
       registeredId: listed ? this.#id : undefined,
       seenAs: listed?.status,
       differences: differences.map((one) => this.#deps.secrets.redact(one)),
     })
-    return { body, listed, differences, at: clock.now() }
-  }
-
-  async #render(): Promise<RegistrationBody | number> {
-    const { apiNode, config, facts, hardware } = this.#deps
-    try {
-      const ownAddress = needsOwnAddress(config, facts) ? await readOwnAddress(apiNode) : ''
-      const body = renderRecord(config, facts, { ownAddress, hardware: hardware() })
-      if (body) return body
-      return this.#trouble({ kind: 'final', code: 'model-not-set', evidence: 'MODEL_NAME is not set' })
-    } catch (error) {
-      const evidence = `towards ${this.#deps.client.address}: ${messageOf(error)}`
-      return this.#trouble({ kind: 'transient', code: 'own-address-unknown', evidence })
-    }
+    return looked
   }
 
   async #verified({ body, listed }: Looked, abort: AbortSignal): Promise<number> {
@@ -218,7 +179,7 @@ export class Registration {
     return spread(timing.refusedFrom, timing.refusedTo, random())
   }
 
-  #trouble(verdict: Exclude<Verdict, { kind: 'ok' }>): number {
+  #trouble(verdict: Trouble): number {
     const { timing, random, gate } = this.#deps
     const isFinal = verdict.kind === 'final'
     const was = this.#view.peek().phase
@@ -262,20 +223,6 @@ export class Registration {
 
   #isLeft(): boolean {
     return this.#deps.remembered.find(this.#deps.client.address, this.#id)?.left === true
-  }
-
-  /** A token cannot be read back, so it counts as different when it is not the one that we sent last. */
-  #judgeToken(body: RegistrationBody): string[] {
-    const known = this.#deps.remembered.find(this.#deps.client.address, this.#id)
-    const isNew = known && known.tokenDigest !== toDigest(body.auth_token)
-    return isNew ? ['auth_token: changed here'] : []
-  }
-
-  /** What an old id left behind is forgotten once it is gone from the list. */
-  #forgetGone(list: readonly unknown[]): void {
-    const { remembered, client } = this.#deps
-    for (const { apiNode, id } of remembered.records.peek())
-      if (apiNode === client.address && id !== this.#id && !pickListed(list, id)) remembered.forget(apiNode, id)
   }
 
   #toProblem(code: ApiNodeProblemCode, evidence: string) {
