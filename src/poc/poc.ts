@@ -20,7 +20,7 @@ import { type CallbackRelay, createRelay } from './relay.ts'
 import type { Round, Share } from './round.ts'
 import { createRoundStore } from './round-store.ts'
 import { createRounds, type InitOutcome, type Rounds } from './rounds.ts'
-import { type Seat, startSeat } from './seat.ts'
+import { type Seats, startSeats } from './seats.ts'
 
 export type PocDeps = {
   fleet: Pick<Fleet, 'planned' | 'upstreams' | 'engines'>
@@ -62,48 +62,19 @@ export function startPoc(deps: PocDeps): Poc {
   const calls = createEngineCalls()
   const relay = createRelay({ ...deps, origin: deps.relayOrigin, clock })
   const store = createRoundStore(deps)
-  const seats = new Map<string, { seat: Seat; gone: AbortController }>()
-  const bySlot = () => [...seats.values()].map(({ seat }) => seat).sort((a, b) => a.upstream.slot - b.upstream.slot)
-  const rounds = createRounds({ ...deps, seats: bySlot, store, relay, clock })
+  const rounds = createRounds({ ...deps, seats: () => seats.all(), store, relay, clock })
   const urlFor = (round: Round, slot: number) => relay.urlFor(round.request.url, slot)
-  const resumed = relay.ready.then(() => rounds.resume())
-
-  watch(fleet.upstreams, (upstreams) => seatAll(upstreams), abort)
-  function seatAll(upstreams: readonly Upstream[]): void {
-    const alive = new Set(upstreams.map((one) => one.id))
-    for (const [id, { gone }] of seats) if (!alive.has(id) && seats.delete(id)) gone.abort()
-    for (const upstream of upstreams) {
-      if (!upstream.hasPoc || seats.has(upstream.id)) continue
-      const gone = new AbortController()
-      const seatAbort = AbortSignal.any([gone.signal, abort])
-      const seat = startSeat(upstream, { ...deps, calls, round: rounds.round, urlFor, clock, pace, abort: seatAbort })
-      seats.set(upstream.id, { seat, gone })
-    }
-  }
-
-  endRoundsWithTheirReason(fleet, rounds, abort)
-  const view = oversee({
-    fleet,
-    log,
-    rounds,
-    relay,
-    saveFailure: () => store.failure,
-    seats: bySlot,
-    pace,
-    clock,
-    abort,
-  })
-  const serving = () => fleet.upstreams.peek().filter((one) => one.state.peek() === 'serving')
-  const candidates = () =>
-    serving()
-      .filter((one) => one.hasPoc)
-      .map((upstream) => ({ upstream, mining: seats.get(upstream.id)?.seat.state.peek().kind === 'mining' }))
-  const queue = createQueue({ ...deps, calls, candidates, urlFor: (url) => relay.urlFor(url), abort })
-  const versions = rememberVersions(serving, calls, abort)
+  const seats = startSeats(fleet.upstreams, { ...deps, calls, round: rounds.round, urlFor, clock, pace, abort })
+  const asks = createAsks({ ...deps, calls, seats, relay, abort })
+  const saveFailure = () => store.failure
+  const view = oversee({ fleet, log, rounds, relay, saveFailure, seats: () => seats.all(), pace, clock, abort })
   let ended: Promise<void> | undefined
 
+  endRoundsWithTheirReason(fleet, rounds, abort)
+  void relay.ready.then(() => rounds.resume())
+
   async function end(intent: Intent): Promise<void> {
-    if (intent !== 'restart') await Promise.race([rounds.stop(), clock.wait(endBound)])
+    if (intent !== 'restart') await Promise.race([rounds.stop(), clock.wait(endBound, abort)])
     ending.abort()
     await Promise.all([store.flushed(), relay.close(), calls.close()]).catch((error: unknown) =>
       log.error({ err: error }, 'PoC did not end cleanly'),
@@ -112,25 +83,34 @@ export function startPoc(deps: PocDeps): Poc {
 
   return {
     name: 'poc',
-    status: view.status,
-    parts: view.parts,
+    ...view,
+    ...asks,
     round: rounds.round,
     relay,
     begin: (request, share) => rounds.begin(request, share),
     stop: () => rounds.stop(),
-    engineStatus: () =>
-      askAll(
-        candidates().map(({ upstream }) => upstream),
-        calls,
-        abort,
-      ),
+    end: (intent) => (ended ??= end(intent)),
+  }
+}
+
+type AskDeps = PocDeps & { calls: EngineCalls; seats: Seats; relay: CallbackRelay; abort: AbortSignal }
+
+/** What is asked of the engines and changes no round. */
+function createAsks(deps: AskDeps): Pick<Poc, 'engineStatus' | 'generate' | 'result' | 'versions'> {
+  const { fleet, calls, seats, relay, abort } = deps
+  const serving = () => fleet.upstreams.peek().filter((one) => one.state.peek() === 'serving')
+  const withPoc = () => serving().filter((one) => one.hasPoc)
+  const isMining = (upstream: Upstream) => seats.of(upstream)?.state.peek().kind === 'mining'
+  const candidates = () => withPoc().map((upstream) => ({ upstream, mining: isMining(upstream) }))
+  const queue = createQueue({ ...deps, candidates, urlFor: (url) => relay.urlFor(url) })
+  return {
+    engineStatus: () => askAll(withPoc(), calls, abort),
     async generate(request, caller) {
-      await resumed
+      await relay.ready
       return queue.generate(request, caller)
     },
     result: (id) => queue.result(id),
-    versions,
-    end: (intent) => (ended ??= end(intent)),
+    versions: rememberVersions(serving, calls, abort),
   }
 }
 

@@ -1,4 +1,4 @@
-// The present round and the engines in it: begins, goes on, ends. The only file that assigns the round (D12).
+// The present round and the engines in it: begins, goes on, ends.
 import { randomUUID } from 'node:crypto'
 import { type ReadonlySignal, signal } from '@preact/signals-core'
 import type { PocError, PocInit, PocInitAnswer, PocStopAnswer } from '../api/mlnode-poc.ts'
@@ -13,8 +13,8 @@ import { describeOther, type Told } from './send.ts'
 
 export type InitOutcome =
   | { kind: 'mining'; answer: PocInitAnswer }
-  /** No engine took it. */
-  | { kind: 'failed'; errors: PocError[] }
+  /** No engine took it. conflict: each of them answered 409. */
+  | { kind: 'failed'; errors: PocError[]; conflict: boolean }
   | { kind: 'no-backends' }
 
 export interface Rounds {
@@ -43,32 +43,8 @@ export type RoundsDeps = {
 const answerBound = 4500
 
 export function createRounds(deps: RoundsDeps): Rounds {
-  const round = signal<Round | undefined>(undefined)
-  let untouched = true
-
-  function assign(next: Round | undefined, why: string): void {
-    const old = round.peek()
-    // What an earlier daemon left on disk is over too, read or not.
-    const first = untouched
-    untouched = false
-    if (old?.id === next?.id && !first) return
-    deps.log.info({ round: next?.id, before: old?.id, block: next?.request.block_height, engines: next?.engines }, why)
-    deps.relay.reset()
-    // The engines first, the disk behind them.
-    round.value = next
-    deps.store.save(next)
-  }
-
-  /** The round to tell the engines, or why not. */
-  function adopt(next: Round): Round | { refused: string } {
-    const now = round.peek()
-    if (!now) return (assign(next, 'PoC round begins'), next)
-    if (isSameRound(now, next)) return now
-    const busy = deps.seats().some(({ state }) => ['mining', 'telling'].includes(state.peek().kind))
-    if (busy && competes(now.request, next.request)) return { refused: describeOther(now.request) }
-    assign(next, 'PoC round replaces another')
-    return next
-  }
+  const held = holdRound(deps)
+  const { round } = held
 
   async function begin(request: PocInit, share: Share): Promise<InitOutcome> {
     await deps.relay.ready
@@ -76,44 +52,67 @@ export function createRounds(deps: RoundsDeps): Rounds {
     const next = planRound(request, share, deps, ready)
     const now = round.peek()
     if (ready.length === 0) {
-      if (now && !isSameRound(now, next))
-        assign(undefined, 'PoC round ends: another was asked for while no engine serves')
+      if (now && !isSameRound(now, next)) held.assign(undefined, 'PoC round ends: another was asked for')
       return { kind: 'no-backends' }
     }
-    const chosen = adopt(next)
-    if ('refused' in chosen)
-      return { kind: 'failed', errors: ready.map((seat) => ({ port: seat.upstream.port, error: chosen.refused })) }
+    if (now && !isSameRound(now, next) && isBusy(deps.seats()) && competes(now.request, next.request)) {
+      const clash: Told = { kind: 'refused', error: describeOther(now.request), status: 409 }
+      return toOutcome(ready, Array(ready.length).fill(clash), next)
+    }
+    const chosen = now && isSameRound(now, next) ? now : next
+    held.assign(chosen, 'PoC round begins')
     const told = await Promise.all(ready.map((seat) => soon(seat.tell(chosen), deps.clock)))
     const outcome = toOutcome(ready, told, chosen)
     // What every engine refused is no round; one that still thinks about it keeps it.
     const dead = outcome.kind === 'failed' && told.every((one) => one !== undefined)
-    if (dead && round.peek()?.id === chosen.id) assign(undefined, 'PoC round ends: no engine took it')
+    if (dead && round.peek()?.id === chosen.id) held.assign(undefined, 'PoC round ends: no engine took it')
     return outcome
-  }
-
-  async function stop(): Promise<PocStopAnswer> {
-    assign(undefined, 'PoC round ends: stop')
-    return hushAll(deps.seats(), deps.clock)
   }
 
   return {
     round,
     begin,
-    stop,
-    async resume() {
-      const found = await deps.store.read()
-      if (!found || !untouched) return
-      untouched = false
-      deps.log.info({ round: found.id, block: found.request.block_height }, 'PoC round goes on')
-      round.value = found
+    resume: () => held.resume(),
+    stop() {
+      held.assign(undefined, 'PoC round ends: stop')
+      return hushAll(deps.seats(), deps.clock)
     },
     end(why) {
-      assign(undefined, `PoC round ends: ${why}`)
+      held.assign(undefined, `PoC round ends: ${why}`)
       void hushAll(deps.seats(), deps.clock)
     },
   }
 }
 
+/** The round in memory and on disk: the only place that assigns it (D12). */
+function holdRound({ store, relay, log }: RoundsDeps) {
+  const round = signal<Round | undefined>(undefined)
+  let untouched = true
+  return {
+    round,
+    assign(next: Round | undefined, why: string): void {
+      const old = round.peek()
+      // What an earlier daemon left on disk is over too, read or not.
+      const first = untouched
+      untouched = false
+      if (old?.id === next?.id && !first) return
+      log.info({ round: next?.id, before: old?.id, block: next?.request.block_height, engines: next?.engines }, why)
+      relay.reset()
+      // The engines first, the disk behind them.
+      round.value = next
+      store.save(next)
+    },
+    async resume(): Promise<void> {
+      const found = await store.read()
+      if (!found || !untouched) return
+      untouched = false
+      log.info({ round: found.id, block: found.request.block_height }, 'PoC round goes on')
+      round.value = found
+    },
+  }
+}
+
+const isBusy = (seats: readonly Seat[]) => seats.some(({ state }) => ['mining', 'telling'].includes(state.peek().kind))
 const isServing = (seat: Seat) => seat.upstream.state.peek() === 'serving'
 
 function planRound(request: PocInit, share: Share, deps: RoundsDeps, ready: readonly Seat[]): Round {
@@ -139,7 +138,8 @@ function toOutcome(seats: readonly Seat[], told: readonly (Told | undefined)[], 
     if (one?.kind === 'mining') return []
     return [{ port, error: one?.error ?? `no answer within ${answerBound / 1000} s; the engine is still being asked` }]
   })
-  if (results.length === 0) return { kind: 'failed', errors }
+  const conflict = told.every((one) => one?.kind === 'refused' && one.status === 409)
+  if (results.length === 0) return { kind: 'failed', errors, conflict }
   return {
     kind: 'mining',
     answer: {

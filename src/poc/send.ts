@@ -8,7 +8,10 @@ import { competes, groupOf, isGroupOf, type Round } from './round.ts'
 import { judgeRequest, toEngineInit } from './translate.ts'
 
 /** refused: the engine will say the same again. failed: worth another try. */
-export type Told = { kind: 'mining' } | { kind: 'refused'; error: string } | { kind: 'failed'; error: string }
+export type Told =
+  | { kind: 'mining' }
+  | { kind: 'refused'; error: string; status?: number }
+  | { kind: 'failed'; error: string }
 
 export type SendDeps = {
   calls: EngineCalls
@@ -55,7 +58,7 @@ async function sendBody(upstream: Upstream, body: unknown, { calls, abort }: Sen
   const error = describeAnswer(answer)
   if (answer.status === 409 && /already generating/i.test(answer.text)) return 'busy'
   const final = answer.status >= 400 && answer.status < 500 && answer.status !== 408 && answer.status !== 429
-  return { kind: final ? 'refused' : 'failed', error }
+  return final ? { kind: 'refused', error, status: answer.status } : { kind: 'failed', error }
 }
 
 /** 409 "Already generating": what we want anyway, an old block that has to go, or somebody else's work that stays. */
@@ -64,7 +67,7 @@ async function settleBusy(upstream: Upstream, round: Round, body: unknown, deps:
   if (seen.kind === 'unknown') return { kind: 'failed', error: seen.error }
   if (seen.kind === 'generating' && seen.config) {
     if (isGroupOf(seen.config, round, upstream.slot)) return { kind: 'mining' }
-    if (competes(seen.config, round.request)) return { kind: 'refused', error: describeOther(seen.config) }
+    if (competes(seen.config, round.request)) return { kind: 'refused', error: describeOther(seen.config), status: 409 }
   }
   const failed = await sendStop(upstream, deps)
   if (failed) return { kind: 'failed', error: `earlier round goes on: ${failed}` }
