@@ -62,7 +62,7 @@ export function parseEngineArgs(argv: readonly string[], generation: Generation)
       else unknown.push(word)
       continue
     }
-    const [spelled = '', inline] = splitOnce(aliases[word] ?? word)
+    const [spelled, inline] = splitOnce(aliases[word] ?? word)
     const name = spelled.replace(/^--/, '').replaceAll('_', '-').split('.')[0] ?? ''
     if (isSwitch(name)) found.set(name, ['true'])
     else if (!takesValue(name)) unknown.push(word)

@@ -50,7 +50,7 @@ function parseAsk(
   body: Record<string, unknown>,
 ): Ask | { refused: number; message: string; type: string } {
   const { args } = session
-  const model = body['model'] === undefined ? (args.servedNames[0] ?? '') : String(body['model'])
+  const model = typeof body['model'] === 'string' ? body['model'] : (args.servedNames[0] ?? '')
   if (!args.servedNames.includes(model)) {
     return { refused: 404, message: `The model \`${model}\` does not exist.`, type: 'NotFoundError' }
   }
@@ -60,7 +60,7 @@ function parseAsk(
     const message = `[{'type': 'missing', 'loc': ('body', '${field}'), 'msg': 'Field required'}]`
     return { refused: 400, message, type: 'Bad Request' }
   }
-  const promptTokens = countTokens(kind === 'chat' ? JSON.stringify(prompt) : String(prompt))
+  const promptTokens = countTokens(JSON.stringify(prompt))
   if (promptTokens > args.maxModelLen) {
     const message = `This model's maximum context length is ${args.maxModelLen} tokens. However, your request has ${promptTokens} input tokens.`
     return { refused: 400, message, type: 'BadRequestError' }

@@ -30,7 +30,7 @@ export function createDecoder(core: CoreLink, counters: Counters, tokenMs: numbe
         counters.iterationTokens += running.size
         counters.generationTokens += running.size
       }
-      for (const one of [...running]) one.wake(failed)
+      for (const one of running) one.wake(failed)
       // The woken requests take their turn before the next step.
       await new Promise((resolve) => setImmediate(resolve))
     }

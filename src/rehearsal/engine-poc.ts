@@ -8,7 +8,11 @@ import { judgeValidation, type Verdict } from './engine-validation.ts'
 import { renderVector } from './engine-vectors.ts'
 import type { GenerateAsk, InitAsk, PocAsk } from './engine-poc-asks.ts'
 
-export type JobView = { status: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'; error?: string; [more: string]: unknown }
+export type JobView = {
+  status: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'
+  error?: string
+  [more: string]: unknown
+}
 type Job = { id: string; ask: GenerateAsk; view: JobView; done: Promise<void>; finish: () => void; at: number }
 type Run = {
   ask: InitAsk

@@ -36,7 +36,13 @@ export async function serveEngine({ args, knobs, log, core, handle }: Ready): Pr
   const server = createServer({ keepAliveTimeout: 5000 }, (request, response) => {
     answerEngine(session, request, response).catch(() => response.destroy())
   })
-  await listenOn(server, handle)
+  try {
+    await listenOn(server, handle)
+  } catch {
+    // Another one bound at the same moment and listened first.
+    log.raw('OSError: [Errno 98] Address already in use')
+    leave(session, 1)
+  }
   log.raw('INFO:     Started server process\nINFO:     Waiting for application startup.')
   log.raw('INFO:     Application startup complete.')
   watchSignals(session, server)
