@@ -41,4 +41,9 @@ export interface Fleet extends Component {
   readonly upstreams: ReadonlySignal<readonly Upstream[]>
   readonly engines: ReadonlySignal<readonly EngineView[]>
   readonly orders: Orders
+  /**
+   * The arguments of the configuration's own wish as this machine resolves them (dtype, tensor parallel size), never those of an
+   * order: what registration announces. Undefined until files and GPUs are known.
+   */
+  readonly configuredArgs: ReadonlySignal<readonly string[] | undefined>
 }

@@ -175,8 +175,8 @@ export class OrdersDesk implements Orders {
 
   async #whenServing(intent: Intent, generation: number, caller: AbortSignal): Promise<void> {
     const { report, abort } = this.#deps
-    const isDecided = (seen: Report) =>
-      seen.generation >= generation && (seen.progress.kind === 'serving' || seen.progress.kind === 'failed')
+    const isDecided = ({ generation: seen, progress }: Report) =>
+      seen >= generation && (progress.kind === 'failed' || (progress.kind === 'serving' && !progress.assumed))
     const seen = await until(report, isDecided, AbortSignal.any([caller, intent.ended.signal, abort])).catch(
       (error: unknown) => {
         if (caller.aborted) throw error

@@ -32,5 +32,6 @@ export type Progress =
   | { kind: 'nothing' }
   | { kind: 'parked' }
   | { kind: 'starting' }
-  | { kind: 'serving' }
+  /** assumed: an engine of that name serves, but whether it is the wanted one cannot be told yet. */
+  | { kind: 'serving'; assumed?: true }
   | { kind: 'failed'; problem: Problem }

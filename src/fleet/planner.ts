@@ -36,15 +36,15 @@ export type PlannerDeps = {
   clock: Clock
 }
 
-export interface Planner {
-  resolve(ask: Ask, owner: string): Promise<Resolved>
+export type Planner = {
+  resolve: (ask: Ask, owner: string) => Promise<Resolved>
   /** @returns also what of the arguments could not be passed on, in words */
-  render(plan: EnginePlan, port: number): Promise<{ spec: EngineSpec; notes: readonly string[] } | Problem>
+  render: (plan: EnginePlan, port: number) => Promise<{ spec: EngineSpec; notes: readonly string[] } | Problem>
   /** The plan that a living engine was launched by. */
-  recall(spec: EngineSpec): EnginePlan
-  isSame(one: EnginePlan, other: EnginePlan): boolean
+  recall: (spec: EngineSpec) => EnginePlan
+  isSame: (one: EnginePlan, other: EnginePlan) => boolean
   /** The files of that wish; the loop wakes with them. */
-  filesOf(ask: Ask): ReadonlySignal<Files>
+  filesOf: (ask: Ask) => ReadonlySignal<Files>
 }
 
 export function createPlanner(deps: PlannerDeps): Planner {

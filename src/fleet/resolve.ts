@@ -60,7 +60,12 @@ export function resolve(ask: Ask, owner: string, facts: ResolveFacts): Resolved 
 /** `auto` on this machine: DTYPE where it is set, else what the GPUs can do. */
 export function toAutoDtype(config: EngineConfig, inventory: Inventory): string {
   const gpus = pickGpus(inventory)
-  return gpus ? resolveDtype(config.dtype, gpus.map((gpu) => gpu.computeCapability)) : (config.dtype ?? 'auto')
+  return gpus
+    ? resolveDtype(
+        config.dtype,
+        gpus.map((gpu) => gpu.computeCapability),
+      )
+    : (config.dtype ?? 'auto')
 }
 
 /** Which files a wish needs: `--revision` of its arguments counts. */

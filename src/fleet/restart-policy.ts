@@ -1,16 +1,15 @@
 // Whether and when an engine that ended unasked is started again. Facts in, verdict out; the loop in start-fleet obeys.
 import type { Problem } from '../api/status.ts'
 import { type BackoffPolicy, judgeBackoff } from '../core/backoff.ts'
+import type { Retry } from '../engine/signature.ts'
 import { fleetProblem } from './problems.ts'
-
-/** never: pointless until configuration, files or order change. host: the operator must act, so it is tried slowly. */
-export type Retry = 'transient' | 'never' | 'host'
 
 export type Failure = {
   /** Monotonic ms when the life was gone. */
   at: number
   /** How long it served, ms; 0 where it never did. */
   servedFor: number
+  /** never: pointless until configuration, files or order change. host: the operator must act, so it is tried slowly. */
   retry: Retry
   problem: Problem
   /** 0..1, drawn once, so that the verdict is the same each time it is asked for. */

@@ -5,12 +5,13 @@ import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { watch } from '../core/watch.ts'
+import { judgeRetry } from '../engine/diagnose.ts'
 import type { Observed, Step } from './decide.ts'
 import type { Leases } from './leases.ts'
 import type { EngineLife, EngineSpec, Lives } from './lives.ts'
 import type { EnginePlan } from './plan.ts'
 import { fleetProblem } from './problems.ts'
-import { type Failure, recordFailure, type Retry } from './restart-policy.ts'
+import { type Failure, recordFailure } from './restart-policy.ts'
 import { toGroup } from './wish.ts'
 
 export type Member = {
@@ -28,9 +29,9 @@ export type RosterDeps = {
   clock: Clock
   random: () => number
   log: Log
-  /** Whether starting again can help, from the diagnosis. */
-  retryOf: (problem: Problem | undefined) => Retry
-  samePlan: (one: EnginePlan, other: EnginePlan) => boolean
+  isSame: (one: EnginePlan, other: EnginePlan) => boolean
+  /** The plan that an adopted engine was launched by. */
+  recall: (spec: EngineSpec) => EnginePlan
 }
 
 type History = { plan: EnginePlan; failures: Failure[]; starts: number }
@@ -61,7 +62,7 @@ export class Roster {
       if (this.#members.peek().some((one) => one.life.upstream.id === life.upstream.id)) continue
       if (!this.#deps.leases.take(life.spec.gpus, life.upstream.id))
         this.#deps.log.error({ life: life.upstream.id, gpus: life.spec.gpus }, 'two engines live on the same GPU')
-      this.#enrol(life, toPlan(life.spec))
+      this.#enrol(life, this.#deps.recall(life.spec))
     }
   }
 
@@ -71,7 +72,10 @@ export class Roster {
     if (!leases.take(plan.gpus, life.upstream.id)) throw new Error(`GPUs ${plan.gpus.join(', ')} are leased already`)
     const history = this.#historyOf(plan)
     history.starts += 1
-    log.info({ life: life.upstream.id, slot: plan.slot, gpus: plan.gpus, port: spec.port, model: plan.model }, 'engine starts')
+    log.info(
+      { life: life.upstream.id, slot: plan.slot, gpus: plan.gpus, port: spec.port, model: plan.model },
+      'engine starts',
+    )
     this.#enrol(life, plan)
   }
 
@@ -91,6 +95,15 @@ export class Roster {
         this.#deps.log.info({ life: step.id, why: step.why }, 'engine is ended')
         void life.stop({ drain: step.drain }).catch(() => {})
     }
+  }
+
+  /** It could not even be started: counts as an end of it, so that the next try waits as long as after a crash. */
+  fail(plan: EnginePlan, problem: Problem): void {
+    const { clock, random, log } = this.#deps
+    const history = this.#historyOf(plan)
+    const failure = { at: clock.now(), servedFor: 0, retry: judgeRetry(problem.code), problem, random: random() }
+    history.failures = recordFailure(history.failures, failure)
+    log.warn({ slot: plan.slot, problem }, 'engine not started')
   }
 
   /** Failures of that slot since its plan or its files changed. */
@@ -128,7 +141,8 @@ export class Roster {
     const servedFor = () => (servingSince === undefined ? 0 : clock.now() - servingSince)
     void life.ended
       .then(
-        ({ end, problem }) => this.#strike(life, plan, { why: end.why, problem: problem ?? toProblem(end), servedFor: servedFor() }),
+        ({ end, problem }) =>
+          this.#strike(life, plan, { why: end.why, problem: problem ?? toProblem(end), servedFor: servedFor() }),
         (error: unknown) => this.#keepUndying(life, error),
       )
       .finally(() => watching.abort())
@@ -136,7 +150,7 @@ export class Roster {
 
   /** Proved gone: its GPUs are free, and unless we asked for it, it counts as a failure (D3). */
   #strike(life: EngineLife, plan: EnginePlan, how: { why: string; problem: Problem; servedFor: number }): void {
-    const { leases, clock, random, retryOf, log } = this.#deps
+    const { leases, clock, random, log } = this.#deps
     // Left: it runs on for the next daemon, and so does its lease.
     if (how.why === 'left') return
     leases.release(life.upstream.id, clock.wall())
@@ -146,11 +160,14 @@ export class Roster {
     history.failures = recordFailure(history.failures, {
       at: clock.now(),
       servedFor: how.servedFor,
-      retry: retryOf(how.problem),
+      retry: judgeRetry(how.problem.code),
       problem: how.problem,
       random: random(),
     })
-    log.warn({ life: life.upstream.id, slot: plan.slot, problem: how.problem, servedFor: how.servedFor }, 'engine ended')
+    log.warn(
+      { life: life.upstream.id, slot: plan.slot, problem: how.problem, servedFor: how.servedFor },
+      'engine ended',
+    )
   }
 
   /** Its processes may live: the lease stays, nothing is started in its place, and the operator is told. */
@@ -166,16 +183,11 @@ export class Roster {
   #historyOf(plan: EnginePlan): History {
     const key = `${toGroup(plan.owner)}/${plan.slot}`
     const found = this.#history.get(key)
-    if (found && this.#deps.samePlan(found.plan, plan) && found.plan.modelPath === plan.modelPath) return found
+    if (found && this.#deps.isSame(found.plan, plan) && found.plan.modelPath === plan.modelPath) return found
     const fresh = { plan, failures: [], starts: 0 }
     this.#history.set(key, fresh)
     return fresh
   }
-}
-
-export function toPlan(spec: EngineSpec): EnginePlan {
-  const { port: _, argv: _argv, ...plan } = spec
-  return plan
 }
 
 function toProblem(end: { why: string; code?: number | undefined; problem?: Problem }): Problem {

@@ -1,0 +1,46 @@
+// The end of the fleet: a restart leaves the engines for the next daemon, anything else ends them and proves it.
+import type { Config } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
+import type { Intent } from '../core/intent.ts'
+import type { Log } from '../core/log.ts'
+import type { Roster } from './roster.ts'
+import type { WishBook } from './wishes.ts'
+
+export type EndDeps = {
+  config: Config
+  roster: Roster
+  book: WishBook
+  clock: Clock
+  log: Log
+  /** Adopts engines of an earlier daemon where that has not happened yet. */
+  adopt: () => Promise<void>
+}
+
+/** Proof that processes, GPU memory and shared memory are gone comes on top of the two configured bounds. */
+const proof = 20_000
+
+export async function endEngines(intent: Intent, deps: EndDeps): Promise<void> {
+  const { roster, book, clock, log, config } = deps
+  if (intent === 'restart') {
+    for (const { life } of roster.members.peek()) life.leave()
+    await Promise.race([book.flush(), clock.wait(2000)])
+    return
+  }
+  // A stop in the first moments of a boot still has to end what the daemon before left running.
+  await deps.adopt().catch((error: unknown) => log.error({ err: error }, `engines not adopted: ${messageOf(error)}`))
+  const members = roster.members.peek()
+  const stops = members.map(async ({ life, parked }) => {
+    const drain = life.phase.peek() === 'serving' && !parked
+    await life.stop({ drain }).catch((error: unknown) => {
+      log.error({ err: error, life: life.upstream.id }, `engine did not end: ${messageOf(error)}`)
+    })
+  })
+  const bound = new AbortController()
+  const limit = config.engine.drainTimeout + config.engine.stopTimeout + proof
+  const late = clock.wait(limit, bound.signal).then(() => {
+    if (!bound.signal.aborted) log.error({ limit }, 'engines did not end in time')
+  })
+  await Promise.race([Promise.all(stops), late])
+  bound.abort()
+}

@@ -1,0 +1,161 @@
+// All engines together: gathers the facts, lets decide() judge, carries the steps out, and says how it stands. Engines of an
+// earlier daemon are adopted before anything is launched.
+import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
+import type { Config } from '../config/schema.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
+import type { Intent } from '../core/intent.ts'
+import type { Log } from '../core/log.ts'
+import { startLoop } from '../core/loop.ts'
+import { readBootId } from '../core/proc.ts'
+import { createStatus } from '../core/status-signal.ts'
+import type { Inventory } from '../gpu/inventory.ts'
+import type { Files, ModelRef } from '../models/files.ts'
+import { endEngines } from './end-engines.ts'
+import type { Fleet, Planned } from './fleet.ts'
+import { createLoopBody, type FleetState } from './loop-body.ts'
+import { Leases } from './leases.ts'
+import type { Lives } from './lives.ts'
+import { OrdersDesk, type Report } from './orders-desk.ts'
+import type { EnginePlan } from './plan.ts'
+import { createPlanner, type EngineHome } from './planner.ts'
+import { Roster } from './roster.ts'
+import { toEngineView, toPart } from './views.ts'
+import { judgeEffective, toGroup, type Wish } from './wish.ts'
+import { WishBook } from './wishes.ts'
+
+export type FleetDeps = {
+  config: Config
+  files: (model: ModelRef) => ReadonlySignal<Files>
+  inventory: ReadonlySignal<Inventory>
+  /** Asks for the GPUs now; the fleet does so while it waits for memory that somebody else holds. */
+  refreshGpus?: () => Promise<unknown>
+  /** Of host/identity; undefined where it is not known (yet). */
+  instanceId: string | undefined
+  lives: Lives
+  engineHome: EngineHome
+  log: Log
+  clock?: Clock
+  random?: () => number
+  bootId?: string
+}
+
+/** Looks again this often without any event, ms. */
+const every = 1000
+
+export function startFleet(deps: FleetDeps): Fleet {
+  const { config, lives, log, clock = systemClock, random = Math.random, bootId = readBootId() } = deps
+  const ending = new AbortController()
+  const planner = createPlanner({ ...deps, clock })
+  const leases = new Leases()
+  const roster = new Roster({ lives, leases, clock, random, log, isSame: planner.isSame, recall: planner.recall })
+  const configuration = toConfigured(config, bootId, clock)
+  const { stateDir } = config.host
+  const book = new WishBook({
+    stateDir,
+    instanceId: deps.instanceId,
+    bootId,
+    modelName: config.engine.model,
+    configuration,
+  })
+  const report = signal<Report>({ generation: -1, progress: { kind: 'nothing' } })
+  const desk = new OrdersDesk({
+    book,
+    bootId,
+    clock,
+    report,
+    resolve: (ask) => planner.resolve(ask, 'broker'),
+    samePlans: (one, other) => isSamePlans(one, other, planner.isSame),
+    engines: computed(() => summarize(roster)),
+    forgive: () => roster.forgive('node'),
+    abort: ending.signal,
+  })
+  const state: FleetState = {
+    planned: signal<Planned | undefined>(undefined),
+    absent: signal([]),
+    configuredArgs: signal(undefined),
+    status: createStatus('looking for engines of an earlier run', clock),
+    report,
+  }
+  const poke = signal(0)
+  const wake = computed(() => [
+    poke.value,
+    desk.generation.value,
+    deps.inventory.value,
+    readFiles(book, planner.filesOf),
+    roster.members.value.map((one) => one.life.phase.value),
+  ])
+  const body = createLoopBody({
+    ...deps,
+    clock,
+    ending: ending.signal,
+    planner,
+    leases,
+    roster,
+    book,
+    desk,
+    state,
+    poke,
+  })
+  const loop = startLoop('fleet', body.pass, { log, abort: ending.signal, every, wake, clock })
+  const finish = async (intent: Intent): Promise<void> => {
+    ending.abort()
+    // A pass waits for nothing but the disk; a disk that hangs must not hold up the end.
+    await Promise.race([loop.ended, clock.wait(5000)])
+    await endEngines(intent, { ...deps, clock, roster, book, adopt: body.adopt })
+    state.status.set('off', intent === 'restart' ? 'left for the next daemon' : 'ended')
+  }
+  let ended: Promise<void> | undefined
+  const engines = computed(() => {
+    const living = roster.members.value.map(toEngineView)
+    const absent = state.absent.value.filter((one) => !living.some((other) => other.slot === one.slot))
+    return [...living, ...absent].toSorted((a, b) => a.slot - b.slot)
+  })
+  return {
+    name: 'fleet',
+    status: state.status.signal,
+    parts: computed(() => engines.value.map(toPart)),
+    planned: state.planned,
+    upstreams: computed(() => roster.members.value.map((one) => one.life.upstream).toSorted((a, b) => a.slot - b.slot)),
+    engines,
+    orders: desk,
+    configuredArgs: state.configuredArgs,
+    end: (intent) => {
+      ended ??= finish(intent).catch((error: unknown) =>
+        log.error({ err: error }, `fleet did not end: ${messageOf(error)}`),
+      )
+      return ended
+    },
+  }
+}
+
+/** INFERENCE_NODE=false: nothing is wanted until the broker orders it. */
+function toConfigured(config: Config, bootId: string, clock: Clock): Wish | undefined {
+  const { model, inferenceNode } = config.engine
+  if (model === undefined || !inferenceNode) return undefined
+  return { kind: 'run', ask: { model }, at: clock.wall(), bootId }
+}
+
+function isSamePlans(
+  one: readonly EnginePlan[],
+  other: readonly EnginePlan[],
+  isSame: (one: EnginePlan, other: EnginePlan) => boolean,
+): boolean {
+  return one.length === other.length && one.every((plan, at) => other[at] !== undefined && isSame(plan, other[at]))
+}
+
+function summarize(roster: Roster): { alive: boolean; starting: boolean } {
+  const phases = roster.members.value
+    .filter((one) => toGroup(one.plan.owner) === 'node')
+    .map((one) => ({ phase: one.life.phase.value, parked: one.parked }))
+  const serves = phases.some((one) => one.phase === 'serving')
+  return {
+    alive: phases.some((one) => one.phase !== 'gone'),
+    starting: !serves && phases.some((one) => !one.parked && (one.phase === 'launching' || one.phase === 'loading')),
+  }
+}
+
+function readFiles(book: WishBook, filesOf: (ask: { model: string }) => ReadonlySignal<Files>): Files | undefined {
+  const effective = judgeEffective(book.wishes.value)
+  return effective.kind === 'run' ? filesOf(effective.ask).value : undefined
+}
