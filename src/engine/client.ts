@@ -22,6 +22,8 @@ export interface EngineClient {
   version(options?: AskOptions): Promise<Answer>
   /** Prometheus text in `text`. */
   metrics(options?: AskOptions): Promise<Answer>
+  /** One token of work. A 503 while PoC generates is an answer, too: it lives. */
+  completeOne(model: string, options?: AskOptions): Promise<Answer>
   pocStatus(options?: AskOptions): Promise<Answer>
   pocVersions(options?: AskOptions): Promise<Answer>
   pocInit(body: unknown, options?: AskOptions): Promise<Answer>
@@ -46,6 +48,7 @@ export function createEngineClient(origin: string): EngineClient {
     models: get('/v1/models'),
     version: get('/version'),
     metrics: get('/metrics'),
+    completeOne: (model, options) => post('/v1/completions', { model, prompt: 'a', max_tokens: 1 }, options),
     pocStatus: get(`${poc}/status`),
     pocVersions: get(`${poc}/versions`),
     pocInit: (body, options) => post(`${poc}/init/generate`, body, options),

@@ -32,13 +32,22 @@ export async function whenStuck(watch: HangWatch, abort: AbortSignal): Promise<P
     const sample = await takeSample(watch, clock, abort)
     const judged = judgeHang(state, sample, watch)
     state = judged.state
-    if (judged.verdict.kind === 'hung') return engineProblem('engine-hung', judged.verdict.evidence)
+    if (judged.verdict.kind === 'hung') {
+      const lives = judged.verdict.gaugesIdle && (await answersWork(watch, abort))
+      if (!lives) return engineProblem('engine-hung', judged.verdict.evidence)
+      state = { ...state, aliveAt: clock.now(), strikes: 0 }
+    }
     if (judged.verdict.kind !== 'refused') continue
     await clock.wait(exitFirst, abort)
     abort.throwIfAborted()
     if ((await watch.client.health({ timeout: 5000, abort })).kind === 'refused')
       return engineProblem('engine-refuses', `${watch.client.origin} refuses connections`)
   }
+}
+
+/** A client of ours that reads slowly keeps a request open on an idle engine; a wedged engine answers nothing. */
+async function answersWork({ client, upstream, grace }: HangWatch, abort: AbortSignal): Promise<boolean> {
+  return (await client.completeOne(upstream.model, { timeout: Math.min(grace, 60_000), abort })).kind === 'answer'
 }
 
 async function takeSample(

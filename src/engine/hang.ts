@@ -38,7 +38,8 @@ export type HangState = {
 
 export type HangVerdict =
   | { kind: 'alive' | 'unknown' | 'frozen' | 'refused' }
-  | { kind: 'hung'; frozenFor: number; evidence: string }
+  /** gaugesIdle: by its own gauges it has nothing to do; perhaps only a client of ours reads slowly. Ask it before the kill. */
+  | { kind: 'hung'; gaugesIdle: boolean; evidence: string }
 
 /** A single late look never ends an engine. */
 const strikesToHang = 3
@@ -61,22 +62,25 @@ export function judgeHang(
   if (frozenFor <= rules.grace) return { state: { ...next, strikes: 0 }, verdict: { kind: 'frozen' } }
   const strikes = state.strikes + 1
   if (strikes < strikesToHang) return { state: { ...next, strikes }, verdict: { kind: 'frozen' } }
+  const { running, waiting } = sample.metrics
+  const gaugesIdle = running === 0 && waiting === 0 && sample.poc?.generating !== true
   return {
     state: { ...next, strikes },
-    verdict: { kind: 'hung', frozenFor, evidence: describe(next, sample, frozenFor) },
+    verdict: { kind: 'hung', gaugesIdle, evidence: describe(next, sample, frozenFor) },
   }
 }
 
 function isAlive(state: HangState, sample: HangSample, profile: ProfileName): boolean {
   // Bytes came out since the last proof: nothing says life better.
   if (sample.progressAt > state.aliveAt) return true
-  if (sample.poc?.generating) return state.processed === undefined || changed(state.processed, sample.poc.processed)
+  const generating = sample.poc?.generating === true
+  if (generating && (state.processed === undefined || changed(state.processed, sample.poc?.processed))) return true
   const { metrics } = sample
   // V0's in-process engine ticks its iteration counter from the API server even while a step hangs: tokens alone count there.
   if (profile !== 'v0-overlay' && changed(state.counters.iterations, metrics.iterations)) return true
   if (changed(state.counters.tokens, metrics.tokens)) return true
   const idle = metrics.running === 0 && metrics.waiting === 0 && isComplete(metrics)
-  return idle && sample.inFlight === 0
+  return idle && sample.inFlight === 0 && !generating
 }
 
 /** Different, not greater: a counter that was reset is one that runs again. */

@@ -1,0 +1,161 @@
+// The lives of engines as the fleet sees them: started, or adopted from the daemon before, ended only when asked or dead.
+import { readdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { ReadonlySignal } from '@preact/signals-core'
+import type { Problem } from '../api/status.ts'
+import type { ProfileName } from '../config/engine.ts'
+import { adoptBody, type Body, launchBody } from '../core/body.ts'
+import { readRecord } from '../core/body-record.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
+import { readLastLines } from '../core/log-file.ts'
+import type { Log } from '../core/log.ts'
+import { diagnose } from './diagnose.ts'
+import { makeLifeFolder, removeLifeFolder, toLifeId, toLogPath } from './life-folder.ts'
+import { runLife } from './run-life.ts'
+import { sweepSegments } from './shm.ts'
+import { readSpec, toMeta } from './spec.ts'
+import type { Upstream } from './upstream.ts'
+
+export type EngineSpec = {
+  /** Served name. */
+  model: string
+  modelPath: string
+  slot: number
+  gpus: readonly number[]
+  port: number
+  profile: ProfileName
+  /** After the python path. */
+  argv: readonly string[]
+  env: Record<string, string>
+  python: string
+  hasPoc: boolean
+  /** As wished, for equivalence. */
+  args: readonly string[]
+  owner: string
+}
+
+export type Phase = 'launching' | 'loading' | 'serving' | 'ending' | 'gone'
+
+export type Progress = { stage?: string; percent?: number }
+
+export type End =
+  | { why: 'exited'; code: number | undefined }
+  | { why: 'asked' }
+  | { why: 'left' }
+  | { why: 'never-ready' | 'stuck'; problem: Problem }
+
+export interface EngineLife {
+  readonly id: string
+  readonly spec: EngineSpec
+  readonly upstream: Upstream
+  readonly phase: ReadonlySignal<Phase>
+  readonly progress: ReadonlySignal<Progress>
+  /** What is wrong right now, while it ends: processes that survive SIGKILL, GPU memory that stays. */
+  readonly problem: ReadonlySignal<Problem | undefined>
+  /** Of its keeper, which leads the session; undefined before it is spawned. */
+  readonly pid: number | undefined
+  readonly adopted: boolean
+  /** In LOG_DIR; stays after the end. */
+  readonly logPath: string
+  readonly startedAt: Date
+  /** Hidden from the data path, alive (D5). Idempotent; also while it loads. */
+  park(): void
+  unpark(): void
+  /**
+   * Resolves when it is proved gone: process, GPU memory where asked, shared memory. A second call that does not drain ends
+   * the drain of the first.
+   */
+  stop(how?: { drain: boolean }): Promise<End>
+  /** It runs on; the next daemon adopts it. */
+  leave(): void
+  /** `problem` for every end that was not asked for, whatever the exit code (D3). Never rejects. */
+  readonly ended: Promise<{ end: End; problem?: Problem }>
+}
+
+export type EngineDeps = {
+  log: Log
+  clock?: Clock
+  /** One folder per life. */
+  livesFolder: string
+  logDir: string
+  /** ms: load without progress, patience of an end, drain, grace of a hang (0 = off). */
+  times: { start: number; stop: number; drain: number; hangGrace: number }
+  /** Bytes of log that a running engine keeps. */
+  keepLog?: number
+  /** Logs that stay per slot. */
+  keepLogs?: number
+  /** Resolves when the memory of these GPUs is free again; rejects with the reason, or when `abort` comes. */
+  gpuMemoryBack?: (gpus: readonly number[], abort: AbortSignal) => Promise<void>
+  cgroupParent?: string
+}
+
+/** Returns at once in phase `launching`; a launch that fails is an end like any other. */
+export function startEngine(spec: EngineSpec, deps: EngineDeps): EngineLife {
+  const clock = deps.clock ?? systemClock
+  const id = toLifeId(spec.slot, clock.wall(), Math.random())
+  const folder = join(deps.livesFolder, id)
+  const logPath = toLogPath(deps.logDir, id)
+  const launch = async (): Promise<Body> => {
+    await makeLifeFolder(folder, logPath, (why) =>
+      deps.log.warn({ logPath, why }, 'engine log stays in the state folder'),
+    )
+    const { python: command, argv: args, env } = spec
+    const origin = `http://127.0.0.1:${spec.port}`
+    return launchBody({ id, folder, command, args, env, origin, meta: toMeta(spec) }, deps)
+  }
+  return runLife({ id, spec, deps, clock, logPath, startedAt: new Date(clock.wall()), body: launch, adopted: false })
+}
+
+/**
+ * Every engine of an earlier daemon that lives, loading ones included; one whose leader died while orphans live comes back,
+ * too, and ends by itself. Dead ones leave their log alone. Never rejects.
+ */
+export async function adoptEngines(folder: string, deps: EngineDeps): Promise<EngineLife[]> {
+  const names = await readdir(folder).catch((): string[] => [])
+  const found = await Promise.all(
+    names.map((name) =>
+      adoptOne(join(folder, name), deps).catch((error: unknown) => {
+        deps.log.error({ err: error, life: name }, 'engine not adopted')
+        return undefined
+      }),
+    ),
+  )
+  return found.filter((life) => life !== undefined)
+}
+
+async function adoptOne(folder: string, deps: EngineDeps): Promise<EngineLife | undefined> {
+  const clock = deps.clock ?? systemClock
+  const body = await adoptBody(folder, deps)
+  const id = basename(folder)
+  if (!body) return bury(folder, deps, clock)
+  const spec = readSpec(body.record.meta)
+  if (!spec) {
+    deps.log.warn({ life: id }, 'engine of an unknown kind is ended')
+    await body.end({ signal: 'SIGTERM', patience: deps.times.stop })
+    return bury(folder, deps, clock)
+  }
+  const logPath = toLogPath(deps.logDir, id)
+  const startedAt = new Date(body.record.launchedAt)
+  return runLife({ id, spec, deps, clock, logPath, startedAt, body: () => Promise.resolve(body), adopted: true })
+}
+
+/** It died while nobody looked: say why, sweep, and forget it. */
+async function bury(folder: string, deps: EngineDeps, clock: Clock): Promise<undefined> {
+  const record = await readRecord(folder)
+  if (record.kind === 'value') {
+    const lines = await readLastLines(join(folder, 'log'), 2000)
+    const { problem } = diagnose(lines, undefined)
+    deps.log.warn(
+      { life: record.value.id, code: problem.code, evidence: problem.evidence },
+      'engine died while we were away',
+    )
+    const from = Date.parse(record.value.launchedAt)
+    await sweepSegments({ segments: new Set(), from, to: clock.wall() }).catch((error: unknown) =>
+      deps.log.warn({ why: messageOf(error) }, 'shared memory not swept'),
+    )
+  }
+  const slot = Number(/^engine-(\d+)-/.exec(basename(folder))?.[1] ?? -1)
+  await removeLifeFolder(folder, { logDir: deps.logDir, slot, keep: deps.keepLogs ?? 5 })
+  return undefined
+}

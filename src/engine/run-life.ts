@@ -1,0 +1,167 @@
+// Holds the state of one engine life: the only place that assigns its phase's view to the data path (`upstream.state`).
+import { computed, signal } from '@preact/signals-core'
+import type { Problem } from '../api/status.ts'
+import type { Body } from '../core/body.ts'
+import type { Clock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
+import { boundLog, readLastLines } from '../core/log-file.ts'
+import { watch } from '../core/watch.ts'
+import { createEngineClient } from './client.ts'
+import { describeExit, diagnose } from './diagnose.ts'
+import { finish } from './finish.ts'
+import { removeLifeFolder } from './life-folder.ts'
+import type { End, EngineDeps, EngineLife, EngineSpec, Phase, Progress } from './life.ts'
+import { live } from './live.ts'
+import { engineProblem } from './problems.ts'
+import { quietly, serve } from './serve.ts'
+import { Upstream, type UpstreamState } from './upstream.ts'
+
+export type LifePlan = {
+  id: string
+  spec: EngineSpec
+  deps: EngineDeps
+  clock: Clock
+  logPath: string
+  startedAt: Date
+  /** Launches, or gives the adopted one. */
+  body: () => Promise<Body>
+  adopted: boolean
+}
+
+const keepLogBytes = 256 * 1024 * 1024
+const boundLogEvery = 60_000
+
+type Ended = { end: End; problem?: Problem }
+
+export function runLife(plan: LifePlan): EngineLife {
+  const { id, spec } = plan
+  const state = createState(plan)
+  const [stop, hurry, leave] = [new AbortController(), new AbortController(), new AbortController()]
+  const held: { body?: Body } = {}
+  const ask = { stop: stop.signal, hurry: hurry.signal, leave: leave.signal }
+  const ended = run(plan, state, ask, held)
+  return {
+    id,
+    spec,
+    upstream: state.upstream,
+    phase: state.phase,
+    progress: state.progress,
+    problem: state.problem,
+    get pid() {
+      return held.body?.record.pid
+    },
+    adopted: plan.adopted,
+    logPath: plan.logPath,
+    startedAt: plan.startedAt,
+    park: () => {
+      state.parked.value = true
+    },
+    unpark: () => {
+      state.parked.value = false
+    },
+    stop: async (how = { drain: true }) => {
+      if (!how.drain) hurry.abort()
+      stop.abort()
+      return (await ended).end
+    },
+    leave: () => leave.abort(),
+    ended,
+  }
+}
+
+function createState({ id, spec }: LifePlan) {
+  const { slot, port, model, hasPoc } = spec
+  return {
+    phase: signal<Phase>('launching'),
+    parked: signal(false),
+    progress: signal<Progress>({}),
+    problem: signal<Problem | undefined>(undefined),
+    upstream: new Upstream({ id, slot, port, model, hasPoc, state: 'loading' }),
+  }
+}
+
+type State = ReturnType<typeof createState>
+type Ask = { stop: AbortSignal; hurry: AbortSignal; leave: AbortSignal }
+
+async function run(plan: LifePlan, state: State, ask: Ask, held: { body?: Body }): Promise<Ended> {
+  const { deps, spec } = plan
+  const log = deps.log.child({ engine: plan.id })
+  const over = new AbortController()
+  const view = computed(() => toUpstreamState(state.phase.value, state.parked.value))
+  watch(view, (value) => void (state.upstream.state.value = value), over.signal)
+  watch(state.phase, (phase) => log.info({ phase, slot: spec.slot, model: spec.model }, 'engine phase'), over.signal)
+  try {
+    held.body = await plan.body()
+  } catch (error) {
+    const problem = engineProblem('engine-not-launched', messageOf(error))
+    state.phase.value = 'gone'
+    over.abort()
+    return { end: { why: 'never-ready', problem }, problem }
+  }
+  void boundLogs(held.body.logPath, plan, over.signal)
+  const end = await liveThroughBugs({ ...plan, log, body: held.body }, state, ask)
+  const problem =
+    end.why === 'exited' ? await explainExit(held.body.logPath, end.code) : 'problem' in end && end.problem
+  if (end.why !== 'left') await removeFolder(held.body, plan)
+  over.abort()
+  return problem ? { end, problem } : { end }
+}
+
+/** A bug in our code must not unload a model (D13): the same body is taken up again. */
+async function liveThroughBugs(
+  plan: Omit<LifePlan, 'body'> & { body: Body; log: EngineDeps['log'] },
+  state: State,
+  ask: Ask,
+): Promise<End> {
+  const { body, spec, deps, clock, log } = plan
+  const client = createEngineClient(body.origin)
+  const parts = { body, spec, deps: { ...deps, log }, clock, client, ...state, hurry: ask.hurry }
+  try {
+    for (;;) {
+      try {
+        return await live(body, ask, {
+          phase: state.phase,
+          serve: (abort) => quietly(serve(parts, abort)),
+          finish: (end, wasServing) => finish(parts, end, wasServing),
+        })
+      } catch (error) {
+        log.error({ err: error }, 'bug in the life of an engine; it is taken up again')
+        await clock.wait(1000, ask.stop)
+      }
+    }
+  } finally {
+    await client.close()
+  }
+}
+
+function toUpstreamState(phase: Phase, parked: boolean): UpstreamState {
+  if (phase === 'launching' || phase === 'loading') return 'loading'
+  return phase === 'serving' && parked ? 'parked' : phase
+}
+
+/** D3: nobody asked, so it failed, whatever the code. */
+async function explainExit(logPath: string, code: number | undefined): Promise<Problem> {
+  const { problem } = diagnose(await readLastLines(logPath, 2000), code)
+  return problem.code === 'engine-exited'
+    ? problem
+    : { ...problem, evidence: `${problem.evidence} (${describeExit(code)})` }
+}
+
+async function removeFolder(body: Body, { deps, spec }: LifePlan): Promise<void> {
+  const keep = { logDir: deps.logDir, slot: spec.slot, keep: deps.keepLogs ?? 5 }
+  await removeLifeFolder(body.record.folder, keep).catch((error: unknown) =>
+    deps.log.warn({ why: messageOf(error) }, 'folder of a dead engine not removed'),
+  )
+}
+
+/** Says once that it cannot, and goes on trying. */
+async function boundLogs(path: string, { deps, clock }: LifePlan, abort: AbortSignal): Promise<void> {
+  let said = false
+  while (!abort.aborted) {
+    await boundLog(path, deps.keepLog ?? keepLogBytes).catch((error: unknown) => {
+      if (!said) deps.log.warn({ path, why: messageOf(error) }, 'log of an engine is not bounded')
+      said = true
+    })
+    await clock.wait(boundLogEvery, abort)
+  }
+}

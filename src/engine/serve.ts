@@ -1,0 +1,106 @@
+// From launched to serving, and on while it serves: progress out of the log, the deadline of a load, readiness, liveness.
+import type { Signal } from '@preact/signals-core'
+import type { Problem } from '../api/status.ts'
+import { isAbort } from '../core/abort.ts'
+import type { Body } from '../core/body.ts'
+import type { Clock } from '../core/clock.ts'
+import { readLastLines, tailLines } from '../core/log-file.ts'
+import type { EngineClient } from './client.ts'
+import { diagnose } from './diagnose.ts'
+import { whenStuck } from './hang-watch.ts'
+import type { End, EngineDeps, EngineSpec, Phase, Progress } from './life.ts'
+import { engineProblem } from './problems.ts'
+import { whenReady } from './readiness.ts'
+import { parseStage } from './stage.ts'
+import type { Upstream } from './upstream.ts'
+
+export type ServeParts = {
+  body: Body
+  spec: EngineSpec
+  deps: EngineDeps
+  clock: Clock
+  client: EngineClient
+  upstream: Upstream
+  phase: Signal<Phase>
+  progress: Signal<Progress>
+}
+
+/** Rejects with the abort's reason; everything that it started has ended by then. */
+export async function serve(parts: ServeParts, abort: AbortSignal): Promise<End> {
+  const { spec, deps, client, upstream, phase, clock } = parts
+  if (phase.peek() !== 'serving') {
+    phase.value = 'loading'
+    const problem = await load(parts, abort)
+    if (problem) return { why: 'never-ready', problem: await explain(parts.body.logPath, problem) }
+    // An abort that came together with readiness wins: the race is over.
+    abort.throwIfAborted()
+    phase.value = 'serving'
+  }
+  const watched = { client, upstream, profile: spec.profile, hasPoc: spec.hasPoc, grace: deps.times.hangGrace, clock }
+  return { why: 'stuck', problem: await whenStuck(watched, abort) }
+}
+
+async function load(parts: ServeParts, abort: AbortSignal): Promise<Problem | undefined> {
+  const { spec, deps, client, clock, body, progress } = parts
+  const loaded = new AbortController()
+  const side = AbortSignal.any([abort, loaded.signal])
+  const seen = { at: clock.now(), lines: new Set<string>() }
+  const following = follow(body.logPath, { progress, seen, clock }, side)
+  try {
+    return await Promise.race([
+      whenReady(client, { model: spec.model, port: spec.port, hasPoc: spec.hasPoc }, side, clock),
+      whenStalled(seen, deps.times.start, { clock, progress }, side),
+    ])
+  } finally {
+    loaded.abort()
+    await following
+  }
+}
+
+type Seen = { at: number; lines: Set<string> }
+
+/** Progress is a new stage or percentage, or a line that was not seen before but for its numbers: a loop of warnings is none. */
+async function follow(
+  path: string,
+  { progress, seen, clock }: { progress: Signal<Progress>; seen: Seen; clock: Clock },
+  abort: AbortSignal,
+): Promise<void> {
+  for await (const { text } of tailLines(path, 0, abort, clock)) {
+    const stage = parseStage(text)
+    const old = progress.peek()
+    const moved = stage !== undefined && (stage.stage !== old.stage || stage.percent !== old.percent)
+    if (moved) progress.value = stage
+    const shape = text.slice(0, 300).replaceAll(/\d+/g, '#')
+    if (moved || (!seen.lines.has(shape) && seen.lines.size < 5000)) seen.at = clock.now()
+    if (seen.lines.size < 5000) seen.lines.add(shape)
+  }
+}
+
+async function whenStalled(
+  seen: Seen,
+  limit: number,
+  { clock, progress }: { clock: Clock; progress: Signal<Progress> },
+  abort: AbortSignal,
+): Promise<Problem> {
+  for (;;) {
+    const left = seen.at + limit - clock.now()
+    if (left <= 0) {
+      const stage = progress.peek().stage ?? 'nothing printed yet'
+      return engineProblem('engine-load-stalled', `no progress for ${Math.round(limit / 1000)} s; last stage: ${stage}`)
+    }
+    await clock.wait(left, abort)
+    abort.throwIfAborted()
+  }
+}
+
+/** What its log says is the cause, what we saw the symptom. */
+async function explain(logPath: string, seen: Problem): Promise<Problem> {
+  const { problem } = diagnose(await readLastLines(logPath, 2000), undefined)
+  if (problem.code === 'engine-exited') return seen
+  return { ...problem, evidence: `${problem.evidence} (${seen.title}: ${seen.evidence})` }
+}
+
+/** For races: a side task that was aborted never settles the race by its rejection. */
+export function quietly(task: Promise<End>): Promise<End> {
+  return task.catch((error: unknown) => (isAbort(error) ? new Promise<End>(() => {}) : Promise.reject(error as Error)))
+}
