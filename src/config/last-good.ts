@@ -88,7 +88,7 @@ function fallBack(loaded: Exclude<Loaded, { kind: 'ok' }>, kept: Kept, machine: 
 function* candidates(kept: Kept, now: Given): Generator<Given> {
   const stored = Object.entries(kept.variables) as [string, Setting][]
   const environment = [...now].filter(([, { origin }]) => origin.kind === 'environment')
-  yield new Map([...stored.filter(([, { origin }]) => origin.kind !== 'environment'), ...environment])
+  yield new Map([...stored, ...environment])
   yield new Map([...stored, ...environment.filter(([name]) => /^(STATE|RUNTIME)_DIRECTORY$/.test(name))])
 }
 
