@@ -32,9 +32,7 @@ export async function endEngines(intent: Intent, deps: EndDeps): Promise<void> {
   const members = roster.members.peek()
   const stops = members.map(async ({ life, parked }) => {
     const drain = life.phase.peek() === 'serving' && !parked
-    await life.stop({ drain }).catch((error: unknown) => {
-      log.error({ err: error, life: life.upstream.id }, `engine did not end: ${messageOf(error)}`)
-    })
+    await life.stop({ drain })
   })
   const bound = new AbortController()
   const limit = config.engine.drainTimeout + config.engine.stopTimeout + proof

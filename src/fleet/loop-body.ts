@@ -77,8 +77,7 @@ export function createLoopBody(deps: BodyDeps): { pass: () => Promise<void>; ado
 async function adoptAll({ book, lives, roster, ending, log }: BodyDeps): Promise<void> {
   await book.load()
   const found = await lives.adopt()
-  if (found.length > 0)
-    log.info({ engines: found.map((one) => one.upstream.id), ending: ending.aborted }, 'engines adopted')
+  if (found.length > 0) log.info({ engines: found.map((one) => one.id), ending: ending.aborted }, 'engines adopted')
   roster.adopt(found)
 }
 
@@ -207,9 +206,12 @@ function tell(deps: BodyDeps, memory: Memory, wanted: Wanted | undefined): void 
   const { state, roster, book, desk, config, clock } = deps
   const resolved = wanted?.mode === 'run' ? wanted.resolved : undefined
   const members = roster.members.peek()
-  const others = [...members.map((one) => one.problem), desk.conflict(), book.problem.peek(), memory.fewerGpus].filter(
-    (one) => one !== undefined,
-  )
+  const others = [
+    ...members.map((one) => one.life.problem.peek()),
+    desk.conflict(),
+    book.problem.peek(),
+    memory.fewerGpus,
+  ].filter((one) => one !== undefined)
   const { health, summary, problem } = describeFleet({
     progress: state.report.peek().progress,
     planned: state.planned.peek(),

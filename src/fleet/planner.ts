@@ -81,13 +81,18 @@ export function createPlanner(deps: PlannerDeps): Planner {
   }
 }
 
+/** Names that the record of a life leaves out (engine/spec.ts): they cannot be compared. */
+const unrecorded = /TOKEN|KEY|SECRET|PASSW|proxy/i
+
 /**
  * What the operator sets, told from what the daemon adds: another version of the daemon may add other things, and that is no
  * reason to unload a model.
  */
 function pickOperatorEnv(env: Readonly<Record<string, string>>, engineEnv: Readonly<Record<string, string>>) {
   return Object.fromEntries(
-    Object.entries(env).filter(([name]) => Object.hasOwn(engineEnv, name) || /^(POC|NCCL)_/.test(name)),
+    Object.entries(env).filter(
+      ([name]) => (Object.hasOwn(engineEnv, name) || /^(POC|NCCL)_/.test(name)) && !unrecorded.test(name),
+    ),
   )
 }
 

@@ -44,10 +44,6 @@ export const fleetProblems = {
     title: 'no free port for an engine',
     remedy: 'free the ports above INFERENCE_PORT or choose another INFERENCE_PORT',
   },
-  'engine-will-not-end': {
-    title: 'an engine could not be ended',
-    remedy: 'a process in uninterruptible sleep holds the GPU: reset the GPU or reboot',
-  },
 } as const
 
 export type FleetProblemCode = keyof typeof fleetProblems

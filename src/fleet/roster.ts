@@ -2,7 +2,6 @@
 import { signal, type ReadonlySignal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { Clock } from '../core/clock.ts'
-import { messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { watch } from '../core/watch.ts'
 import { judgeRetry } from '../engine/diagnose.ts'
@@ -19,8 +18,6 @@ export type Member = {
   plan: EnginePlan
   parked: boolean
   restarts: number
-  /** Why it could not be ended, where that is so. */
-  problem?: Problem
 }
 
 export type RosterDeps = {
@@ -53,15 +50,15 @@ export class Roster {
   observe(): Observed[] {
     return this.#members.peek().flatMap(({ life, plan, parked }) => {
       const phase = life.phase.peek()
-      return phase === 'gone' ? [] : [{ id: life.upstream.id, phase, parked, plan }]
+      return phase === 'gone' ? [] : [{ id: life.id, phase, parked, plan }]
     })
   }
 
   adopt(lives: readonly EngineLife[]): void {
     for (const life of lives) {
-      if (this.#members.peek().some((one) => one.life.upstream.id === life.upstream.id)) continue
-      if (!this.#deps.leases.take(life.spec.gpus, life.upstream.id))
-        this.#deps.log.error({ life: life.upstream.id, gpus: life.spec.gpus }, 'two engines live on the same GPU')
+      if (this.#members.peek().some((one) => one.life.id === life.id)) continue
+      if (!this.#deps.leases.take(life.spec.gpus, life.id))
+        this.#deps.log.error({ life: life.id, gpus: life.spec.gpus }, 'two engines live on the same GPU')
       this.#enrol(life, this.#deps.recall(life.spec))
     }
   }
@@ -69,19 +66,16 @@ export class Roster {
   start(spec: EngineSpec, plan: EnginePlan): void {
     const { lives, leases, log } = this.#deps
     const life = lives.start(spec)
-    if (!leases.take(plan.gpus, life.upstream.id)) throw new Error(`GPUs ${plan.gpus.join(', ')} are leased already`)
+    if (!leases.take(plan.gpus, life.id)) throw new Error(`GPUs ${plan.gpus.join(', ')} are leased already`)
     const history = this.#historyOf(plan)
     history.starts += 1
-    log.info(
-      { life: life.upstream.id, slot: plan.slot, gpus: plan.gpus, port: spec.port, model: plan.model },
-      'engine starts',
-    )
+    log.info({ life: life.id, slot: plan.slot, gpus: plan.gpus, port: spec.port, model: plan.model }, 'engine starts')
     this.#enrol(life, plan)
   }
 
   act(step: Exclude<Step, { do: 'start' }>): void {
     if (step.do === 'wait' || step.do === 'keep') return
-    const member = this.#members.peek().find((one) => one.life.upstream.id === step.id)
+    const member = this.#members.peek().find((one) => one.life.id === step.id)
     if (!member) return
     const { life } = member
     switch (step.do) {
@@ -93,17 +87,17 @@ export class Roster {
         return this.#change(life, { parked: false })
       case 'stop':
         this.#deps.log.info({ life: step.id, why: step.why }, 'engine is ended')
-        void life.stop({ drain: step.drain }).catch(() => {})
+        void life.stop({ drain: step.drain })
     }
   }
 
-  /** It could not even be started: counts as an end of it, so that the next try waits as long as after a crash. */
-  fail(plan: EnginePlan, problem: Problem): void {
+  /** An end that nobody asked for (D3), or a start that did not come about. @param servedFor ms */
+  fail(plan: EnginePlan, problem: Problem, servedFor = 0): void {
     const { clock, random, log } = this.#deps
     const history = this.#historyOf(plan)
-    const failure = { at: clock.now(), servedFor: 0, retry: judgeRetry(problem.code), problem, random: random() }
+    const failure = { at: clock.now(), servedFor, retry: judgeRetry(problem.code), problem, random: random() }
     history.failures = recordFailure(history.failures, failure)
-    log.warn({ slot: plan.slot, problem }, 'engine not started')
+    log.warn({ slot: plan.slot, problem, servedFor }, 'engine failed')
   }
 
   /** Failures of that slot since its plan or its files changed. */
@@ -139,41 +133,20 @@ export class Roster {
     )
     this.#members.value = [...this.#members.peek(), { life, plan, parked: false, restarts: this.restarts(plan) }]
     const servedFor = () => (servingSince === undefined ? 0 : clock.now() - servingSince)
-    void life.ended
-      .then(
-        ({ end, problem }) =>
-          this.#strike(life, plan, { why: end.why, problem: problem ?? toProblem(end), servedFor: servedFor() }),
-        (error: unknown) => this.#keepUndying(life, error),
-      )
-      .finally(() => watching.abort())
-  }
-
-  /** Proved gone: its GPUs are free, and unless we asked for it, it counts as a failure (D3). */
-  #strike(life: EngineLife, plan: EnginePlan, how: { why: string; problem: Problem; servedFor: number }): void {
-    const { leases, clock, random, log } = this.#deps
-    // Left: it runs on for the next daemon, and so does its lease.
-    if (how.why === 'left') return
-    leases.release(life.upstream.id, clock.wall())
-    this.#members.value = this.#members.peek().filter((one) => one.life !== life)
-    if (how.why === 'asked') return
-    const history = this.#historyOf(plan)
-    history.failures = recordFailure(history.failures, {
-      at: clock.now(),
-      servedFor: how.servedFor,
-      retry: judgeRetry(how.problem.code),
-      problem: how.problem,
-      random: random(),
+    void life.ended.then(({ end, problem }) => {
+      watching.abort()
+      // Left: it runs on for the next daemon, and so does its lease.
+      if (end.why === 'left') return
+      this.#strike(life)
+      if (end.why !== 'asked') this.fail(plan, problem ?? toProblem(end), servedFor())
     })
-    log.warn(
-      { life: life.upstream.id, slot: plan.slot, problem: how.problem, servedFor: how.servedFor },
-      'engine ended',
-    )
   }
 
-  /** Its processes may live: the lease stays, nothing is started in its place, and the operator is told. */
-  #keepUndying(life: EngineLife, error: unknown): void {
-    this.#deps.log.error({ err: error, life: life.upstream.id }, 'engine could not be ended')
-    this.#change(life, { problem: fleetProblem('engine-will-not-end', `${life.upstream.id}: ${messageOf(error)}`) })
+  /** Proved gone: its GPUs are free. */
+  #strike(life: EngineLife): void {
+    const { leases, clock } = this.#deps
+    leases.release(life.id, clock.wall())
+    this.#members.value = this.#members.peek().filter((one) => one.life !== life)
   }
 
   #change(life: EngineLife, to: Partial<Member>): void {

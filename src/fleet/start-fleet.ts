@@ -44,39 +44,10 @@ export type FleetDeps = {
 const every = 1000
 
 export function startFleet(deps: FleetDeps): Fleet {
-  const { config, lives, log, clock = systemClock, random = Math.random, bootId = readBootId() } = deps
+  const { log, clock = systemClock } = deps
   const ending = new AbortController()
-  const planner = createPlanner({ ...deps, clock })
-  const leases = new Leases()
-  const roster = new Roster({ lives, leases, clock, random, log, isSame: planner.isSame, recall: planner.recall })
-  const configuration = toConfigured(config, bootId, clock)
-  const { stateDir } = config.host
-  const book = new WishBook({
-    stateDir,
-    instanceId: deps.instanceId,
-    bootId,
-    modelName: config.engine.model,
-    configuration,
-  })
-  const report = signal<Report>({ generation: -1, progress: { kind: 'nothing' } })
-  const desk = new OrdersDesk({
-    book,
-    bootId,
-    clock,
-    report,
-    resolve: (ask) => planner.resolve(ask, 'broker'),
-    samePlans: (one, other) => isSamePlans(one, other, planner.isSame),
-    engines: computed(() => summarize(roster)),
-    forgive: () => roster.forgive('node'),
-    abort: ending.signal,
-  })
-  const state: FleetState = {
-    planned: signal<Planned | undefined>(undefined),
-    absent: signal([]),
-    configuredArgs: signal(undefined),
-    status: createStatus('looking for engines of an earlier run', clock),
-    report,
-  }
+  const parts = createParts(deps, clock, ending.signal)
+  const { roster, book, desk, planner, state } = parts
   const poke = signal(0)
   const wake = computed(() => [
     poke.value,
@@ -85,18 +56,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     readFiles(book, planner.filesOf),
     roster.members.value.map((one) => one.life.phase.value),
   ])
-  const body = createLoopBody({
-    ...deps,
-    clock,
-    ending: ending.signal,
-    planner,
-    leases,
-    roster,
-    book,
-    desk,
-    state,
-    poke,
-  })
+  const body = createLoopBody({ ...deps, ...parts, clock, ending: ending.signal, poke })
   const loop = startLoop('fleet', body.pass, { log, abort: ending.signal, every, wake, clock })
   const finish = async (intent: Intent): Promise<void> => {
     ending.abort()
@@ -106,18 +66,11 @@ export function startFleet(deps: FleetDeps): Fleet {
     state.status.set('off', intent === 'restart' ? 'left for the next daemon' : 'ended')
   }
   let ended: Promise<void> | undefined
-  const engines = computed(() => {
-    const living = roster.members.value.map(toEngineView)
-    const absent = state.absent.value.filter((one) => !living.some((other) => other.slot === one.slot))
-    return [...living, ...absent].toSorted((a, b) => a.slot - b.slot)
-  })
   return {
     name: 'fleet',
     status: state.status.signal,
-    parts: computed(() => engines.value.map(toPart)),
+    ...createViews(roster, state),
     planned: state.planned,
-    upstreams: computed(() => roster.members.value.map((one) => one.life.upstream).toSorted((a, b) => a.slot - b.slot)),
-    engines,
     orders: desk,
     configuredArgs: state.configuredArgs,
     end: (intent) => {
@@ -126,6 +79,48 @@ export function startFleet(deps: FleetDeps): Fleet {
       )
       return ended
     },
+  }
+}
+
+function createParts(deps: FleetDeps, clock: Clock, ending: AbortSignal) {
+  const { config, lives, log, instanceId, random = Math.random, bootId = readBootId() } = deps
+  const planner = createPlanner({ ...deps, clock })
+  const leases = new Leases()
+  const roster = new Roster({ lives, leases, clock, random, log, isSame: planner.isSame, recall: planner.recall })
+  const configuration = toConfigured(config, bootId, clock)
+  const { model: modelName } = config.engine
+  const book = new WishBook({ stateDir: config.host.stateDir, instanceId, bootId, modelName, configuration })
+  const state: FleetState = {
+    planned: signal<Planned | undefined>(undefined),
+    absent: signal([]),
+    configuredArgs: signal(undefined),
+    status: createStatus('looking for engines of an earlier run', clock),
+    report: signal<Report>({ generation: -1, progress: { kind: 'nothing' } }),
+  }
+  const desk = new OrdersDesk({
+    book,
+    bootId,
+    clock,
+    report: state.report,
+    resolve: (ask) => planner.resolve(ask, 'broker'),
+    samePlans: (one, other) => isSamePlans(one, other, planner.isSame),
+    engines: computed(() => summarize(roster)),
+    forgive: () => roster.forgive('node'),
+    abort: ending,
+  })
+  return { planner, leases, roster, book, state, desk }
+}
+
+function createViews(roster: Roster, state: FleetState) {
+  const engines = computed(() => {
+    const living = roster.members.value.map(toEngineView)
+    const absent = state.absent.value.filter((one) => !living.some((other) => other.slot === one.slot))
+    return [...living, ...absent].toSorted((a, b) => a.slot - b.slot)
+  })
+  return {
+    engines,
+    parts: computed(() => engines.value.map(toPart)),
+    upstreams: computed(() => roster.members.value.map((one) => one.life.upstream).toSorted((a, b) => a.slot - b.slot)),
   }
 }
 

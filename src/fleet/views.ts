@@ -9,11 +9,12 @@ import type { Member } from './roster.ts'
 type Wait = Extract<Step, { do: 'wait' }>
 
 /** Reads the signals of the lives: call it where they should be followed. */
-export function toEngineView({ life, plan, parked, restarts, problem }: Member): EngineView {
+export function toEngineView({ life, plan, parked, restarts }: Member): EngineView {
   const phase = life.phase.value
   const { stage, percent } = life.progress.value
+  const problem = life.problem.value
   return {
-    id: life.upstream.id,
+    id: life.id,
     slot: plan.slot,
     model: plan.model,
     gpus: plan.gpus,
