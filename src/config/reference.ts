@@ -38,7 +38,9 @@ export function renderExample(): string {
     '# Lines are NAME=value, read as text and never run by a shell. Quote whatever is not plain with single quotes.',
     '# A node of the network needs API_NODES, CLIENT_ID and MODEL_NAME. Everything else has a default, which is shown.',
   ]
-  const parts = partsOf().map(([slice, own]) => [`## ${titles[slice]}`, ...own.flatMap(renderExampleField)].join('\n'))
+  const parts = partsOf().map(([slice, own]) =>
+    [`## ${titles[slice]}`, ...own.filter(isForFile).flatMap(renderExampleField)].join('\n'),
+  )
   return `${[head.join('\n'), ...parts].join('\n\n')}\n`
 }
 
@@ -67,6 +69,9 @@ function renderUnused(): string {
   })
   return ['### Accepted and not used', '', '| Variable | Why |', '| --- | --- |', ...rows].join('\n')
 }
+
+/** Where the file is cannot be said in the file. */
+const isForFile = ({ meta }: Field) => meta.env !== 'GONKA_ENV_FILE'
 
 function renderExampleField({ names, meta }: Field): string[] {
   const also = names.length > 1 ? ` (also ${names.slice(1).join(', ')})` : ''
