@@ -68,7 +68,7 @@ async function send(pool: Pool, { method, path, body, timeoutMs }: Ask, abort: A
 
 function judgeFailure(error: unknown): 'unreachable' | 'silent' | 'garbage' {
   const code = codeOf(error) ?? ''
-  if (code.startsWith('HPE_')) return 'garbage'
+  if (code.startsWith('HPE_') || (error instanceof Error && error.name === 'HTTPParserError')) return 'garbage'
   const isLate =
     code === 'UND_ERR_HEADERS_TIMEOUT' ||
     code === 'UND_ERR_BODY_TIMEOUT' ||

@@ -24,7 +24,7 @@ export function startBroker(world: World): Broker {
     pollAll,
     reconcileAll,
     trigger: (entry) => {
-      void poll(world, entry).then(() => reconcile(world, entry))
+      if (world.options.triggers) void poll(world, entry).then(() => reconcile(world, entry))
     },
   }
 }

@@ -38,6 +38,8 @@ export type WorldOptions = {
   reloadOnUpdate: 'never' | 'changed' | 'always'
   /** Host names that mean something else here: `frps` → 127.0.0.1. */
   resolve: Readonly<Record<string, string>>
+  /** Whether a new node is polled at once, as the triggers of the real one do. */
+  triggers: boolean
   pollMs: number
   reconcileMs: number
   /** Of a status call, ms. */

@@ -77,6 +77,7 @@ function defaults(scale: number): WorldOptions {
     privateRoutes: false,
     reloadOnUpdate: 'changed',
     resolve: {},
+    triggers: true,
     pollMs: 60_000 * scale,
     reconcileMs: 30_000 * scale,
     probeTimeoutMs: 5_000,
