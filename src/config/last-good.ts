@@ -46,12 +46,13 @@ type Kept = z.output<typeof keptSchema>
 /**
  * Loads the configuration for a run: a good one is kept and used, else the last good one of this machine. Never throws.
  * @param machine see readMachineMark(); tests bring their own
+ * @param keep false for whoever only looks: the CLI, as root and with a shell's environment, must not write for the daemon
  */
-export async function loadOrLastGood(places: ConfigPlaces, machine?: string): Promise<Startable> {
+export async function loadOrLastGood(places: ConfigPlaces, machine?: string, keep = true): Promise<Startable> {
   const [loaded, mark] = await Promise.all([loadConfig(places), machine ?? readMachineMark()])
   const path = join(stateDirOf(loaded.given), 'last-good-config.json')
   if (loaded.kind === 'ok') {
-    const failed = await keep(path, loaded.given, mark)
+    const failed = keep ? await writeLastGood(path, loaded.given, mark) : undefined
     return failed ? { ...loaded, warnings: [...loaded.warnings, failed] } : loaded
   }
   const found = await readJson(path, keptSchema)
@@ -98,7 +99,7 @@ const gone = (path: string): Finding => ({
   code: 'config-missing',
 })
 
-async function keep(path: string, given: Given, machine: string): Promise<Finding | undefined> {
+async function writeLastGood(path: string, given: Given, machine: string): Promise<Finding | undefined> {
   const ours = [...given].filter(([name]) => isOurs(name) || engineVariable(name))
   const variables = Object.fromEntries(ours.sort(([a], [b]) => (a < b ? -1 : 1)))
   const old = await readJson(path, keptSchema)

@@ -81,6 +81,12 @@ test('an unchanged configuration is not written again', async () => {
   expect((await stat(kept(places.stateDir))).ino).toBe(before.ino)
 })
 
+test('whoever only looks writes nothing', async () => {
+  const places = await configPlaces(good)
+  expect(await loadOrLastGood(places, here, false)).toMatchObject({ kind: 'ok' })
+  await expect(stat(places.stateDir)).rejects.toThrow(/ENOENT/)
+})
+
 test('a disk that was copied to another machine does not make a second node of the same id', async () => {
   const places = await earning()
   await rm(places.file)
