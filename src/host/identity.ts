@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { readJson, writeJson } from '../core/json-file.ts'
+import { readBootId } from '../core/proc.ts'
 import type { Metadata } from './metadata.ts'
 
 const storedIdentity = z.object({
@@ -12,6 +13,8 @@ const storedIdentity = z.object({
   instanceType: z.string().optional(),
   availabilityZone: z.string().optional(),
   region: z.string().optional(),
+  /** Of the run of the machine that saw these facts. */
+  bootId: z.string().optional(),
 })
 
 /** What is known of a machine; every field may be absent. */
@@ -31,17 +34,22 @@ export type Identity = MachineFacts & {
 
 const fileName = 'identity.json'
 
-/** Writes nothing: `writeIdentity` does, after the state was voided, so that a crash in between voids again. Never rejects. */
+/**
+ * A machine does not become another one while it runs: after a restart of the daemon the stored facts are taken without asking.
+ * Writes nothing: `writeIdentity` does, after the state was voided, so that a crash in between voids again. Never rejects.
+ */
 export async function readIdentity(deps: {
   stateDir: string
   metadata: Metadata
   machineIdPath?: string
+  bootId?: string
 }): Promise<Identity> {
-  const [found, observed] = await Promise.all([
-    readJson(join(deps.stateDir, fileName), storedIdentity),
-    observeMachine(deps.metadata, deps.machineIdPath ?? '/etc/machine-id'),
-  ])
-  return judgeIdentity(found.kind === 'value' ? found.value : undefined, observed)
+  const bootId = deps.bootId ?? readBootId()
+  const found = await readJson(join(deps.stateDir, fileName), storedIdentity)
+  const stored = found.kind === 'value' ? found.value : undefined
+  if (stored?.bootId === bootId && bootId !== 'unknown') return judgeIdentity(stored, stored)
+  const observed = await observeMachine(deps.metadata, deps.machineIdPath ?? '/etc/machine-id')
+  return judgeIdentity(stored, { ...observed, bootId })
 }
 
 /** @throws what the file system says */

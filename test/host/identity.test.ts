@@ -87,8 +87,8 @@ test('an answer that is no instance id is not believed', async () => {
 test('an image copied to another instance voids the stored state, once', async () => {
   const stateDir = await tempDir()
   const imds = await service()
-  const deps = { stateDir, metadata: createMetadata({ url: imds.url }) }
-  await writeIdentity(stateDir, await readIdentity(deps))
+  const deps = { stateDir, metadata: createMetadata({ url: imds.url }), bootId: 'of the second' }
+  await writeIdentity(stateDir, await readIdentity({ ...deps, bootId: 'of the first' }))
   await mkdir(join(stateDir, 'engines'))
   await writeFile(join(stateDir, 'wishes.json'), '{}')
   imds.knobs.instanceId = 'i-0fedcba9876543210'
@@ -98,6 +98,15 @@ test('an image copied to another instance voids the stored state, once', async (
   await writeIdentity(stateDir, copied)
   expect((await readdir(stateDir)).toSorted()).toEqual(['identity.json', 'voided'])
   expect(await readIdentity(deps)).toMatchObject({ changed: false })
+})
+
+test('a restart of the daemon asks nobody who we are: the machine has not changed while it runs', async () => {
+  const stateDir = await tempDir()
+  const imds = await service()
+  const deps = { stateDir, metadata: createMetadata({ url: imds.url }), bootId: 'same' }
+  await writeIdentity(stateDir, await readIdentity(deps))
+  imds.knobs.instanceId = 'i-0fedcba9876543210'
+  expect(await readIdentity(deps)).toMatchObject({ changed: false, id: 'i-0123456789abcdef0' })
 })
 
 test.for([
