@@ -59,7 +59,9 @@ function renderTable(own: readonly Field[]): string {
 }
 
 function renderEngines(): string {
-  const names = [...enginePrefixes.map((one) => `\`${one}*\``), ...engineNames.map((one) => `\`${one}\``)].join(', ')
+  // The knobs of a rehearsal are nobody's settings.
+  const prefixes = enginePrefixes.filter((one) => !one.startsWith('REHEARSAL'))
+  const names = [...prefixes.map((one) => `\`${one}*\``), ...engineNames.map((one) => `\`${one}\``)].join(', ')
   return `### What goes on to engines\n\nWhat is set of ${names} goes on to engines as it is, except the variables above, those below, and keys and tokens.`
 }
 
