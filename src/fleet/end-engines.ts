@@ -24,8 +24,7 @@ export async function endEngines(intent: Intent, deps: EndDeps): Promise<void> {
   const { roster, book, clock, log, config } = deps
   if (intent === 'restart') {
     for (const { life } of roster.members.peek()) life.leave()
-    await Promise.race([book.flush(), clock.wait(2000)])
-    return
+    return keepState(book, clock)
   }
   // A stop in the first moments of a boot still has to end what the daemon before left running.
   await deps.adopt().catch((error: unknown) => log.error({ err: error }, `engines not adopted: ${messageOf(error)}`))
@@ -41,4 +40,9 @@ export async function endEngines(intent: Intent, deps: EndDeps): Promise<void> {
   })
   await Promise.race([Promise.all(stops), late])
   bound.abort()
+  await keepState(book, clock)
+}
+
+async function keepState(book: WishBook, clock: Clock): Promise<void> {
+  await Promise.race([book.flush(), clock.wait(2000)])
 }

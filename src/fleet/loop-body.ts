@@ -19,7 +19,7 @@ import { judgeProgress, pickStanding } from './progress.ts'
 import { judgeRestart } from './restart-policy.ts'
 import type { Roster } from './roster.ts'
 import { describeFleet, toAbsentView, toEngineView } from './views.ts'
-import { type Effective, judgeEffective } from './wish.ts'
+import { type Ask, type Effective, judgeEffective } from './wish.ts'
 import type { WishBook } from './wishes.ts'
 
 /** What a pass assigns; everybody else only reads. */
@@ -52,7 +52,7 @@ export type BodyDeps = {
 
 type Memory = {
   adopting?: Promise<void>
-  standing?: { key: string; plans: readonly EnginePlan[] } | undefined
+  standing?: { ask: Ask; plans: readonly EnginePlan[] } | undefined
   /** The grace of a stop, fixed when it was first seen: the wall clock may step meanwhile. */
   grace?: { at: number; until: number }
   fewerGpus?: Problem
@@ -130,8 +130,8 @@ async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): P
   if (files.kind === 'ready' && memory.filesWere !== undefined && memory.filesWere !== 'ready') roster.forgetAll()
   memory.filesWere = files.kind
   const fresh = await planner.resolve(effective.ask, effective.owner)
-  const key = JSON.stringify(effective.ask)
-  const standing = memory.standing && { ...memory.standing, sameWish: memory.standing.key === key }
+  const old = memory.standing
+  const standing = old && { plans: old.plans, sameWish: await planner.isSameAsk(old.ask, effective.ask) }
   const resolved = pickStanding(fresh, standing, roster.observe(), planner.isSame)
   keepPlanned(resolved, effective, deps, memory)
   return { group: 'node', mode: 'run', resolved }
@@ -158,7 +158,7 @@ function keepPlanned(
     if (JSON.stringify(old) !== JSON.stringify(next)) state.planned.value = next
     return
   }
-  memory.standing = { key: JSON.stringify(ask), plans: resolved.plans }
+  memory.standing = { ask, plans: resolved.plans }
   const next: Planned = {
     model: ask.model,
     instances: resolved.plans.length,

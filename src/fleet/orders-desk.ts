@@ -7,7 +7,7 @@ import { Refusal } from '../core/errors.ts'
 import { until } from '../core/watch.ts'
 import { conflictRule, judgeConflict, type Turn } from './conflict.ts'
 import type { Orders, UpOrder, UpStatus } from './orders.ts'
-import type { EnginePlan, Progress, Resolved } from './plan.ts'
+import type { Progress, Resolved } from './plan.ts'
 import { fleetProblem } from './problems.ts'
 import { type Ask, judgeEffective, type Wishes } from './wish.ts'
 import type { WishBook } from './wishes.ts'
@@ -19,7 +19,8 @@ export type DeskDeps = {
   bootId: string
   clock: Clock
   resolve: (ask: Ask) => Promise<Resolved>
-  samePlans: (one: readonly EnginePlan[], other: readonly EnginePlan[]) => boolean
+  /** Would both run the same engines? */
+  isSameAsk: (one: Ask, other: Ask) => Promise<boolean>
   /** What the last pass of the loop made of the wishes, and which generation of them it had seen. */
   report: ReadonlySignal<Report>
   /** Does any process of the node's engines run, and does one load while none serves? */
@@ -102,9 +103,9 @@ export class OrdersDesk implements Orders {
     const next = await resolve(ask)
     if (next.kind === 'impossible') throw refuseImpossible(ask, next.problem)
     const configured = book.wishes.peek().configuration
-    const own = configured?.kind === 'run' && (await this.#isSame(ask, configured.ask))
+    const own = configured?.kind === 'run' && (await this.#deps.isSameAsk(ask, configured.ask))
     const current = pickCurrent(book.wishes.peek())
-    const same = current !== undefined && (await this.#isSame(ask, current))
+    const same = current !== undefined && (await this.#deps.isSameAsk(ask, current))
     const turns = await this.#readTurns(ask, current)
     // A stop that came while we were looking came after the order.
     if (this.#intent.peek().kind === 'stop' && this.#generation.peek() > before) throw refuseCancelled(ask)
@@ -138,18 +139,11 @@ export class OrdersDesk implements Orders {
     this.#want(false)
   }
 
-  /** Whether both would run the same engines; where that cannot be known yet, whether both say the same. */
-  async #isSame(one: Ask, other: Ask): Promise<boolean> {
-    if (JSON.stringify(one) === JSON.stringify(other)) return true
-    const [left, right] = [await this.#deps.resolve(one), await this.#deps.resolve(other)]
-    return left.kind === 'planned' && right.kind === 'planned' && this.#deps.samePlans(left.plans, right.plans)
-  }
-
   async #readTurns(next: Ask, current: Ask | undefined): Promise<Turn[]> {
     const turns: Turn[] = []
     for (const { at, ask } of this.#turns) {
-      const isCurrent = current !== undefined && (await this.#isSame(ask, current))
-      turns.push({ at, to: isCurrent ? 'current' : (await this.#isSame(ask, next)) ? 'next' : 'other' })
+      const isCurrent = current !== undefined && (await this.#deps.isSameAsk(ask, current))
+      turns.push({ at, to: isCurrent ? 'current' : (await this.#deps.isSameAsk(ask, next)) ? 'next' : 'other' })
     }
     return turns
   }

@@ -13,7 +13,7 @@ import type { Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
 import type { EngineSpec } from './lives.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
-import { isSamePlan, resolve, toAutoDtype, toModelRef } from './resolve.ts'
+import { isSameAsk, isSamePlan, resolve, toAutoDtype, toModelRef } from './resolve.ts'
 import type { Ask } from './wish.ts'
 
 /** How long what was read from the venv and from config.json is believed: both may be replaced while we run, ms. */
@@ -43,6 +43,7 @@ export type Planner = {
   /** The plan that a living engine was launched by. */
   recall: (spec: EngineSpec) => EnginePlan
   isSame: (one: EnginePlan, other: EnginePlan) => boolean
+  isSameAsk: (one: Ask, other: Ask) => Promise<boolean>
   /** The files of that wish; the loop wakes with them. */
   filesOf: (ask: Ask) => ReadonlySignal<Files>
 }
@@ -52,15 +53,25 @@ export function createPlanner(deps: PlannerDeps): Planner {
   const profiles = believe(clock, (python: string) => detectProfile(python, config.engine.profile))
   const shapes = believe(clock, readModelShape)
   const filesOf = (ask: Ask) => deps.files(toModelRef(ask, config.engine))
+  const autoDtype = () => toAutoDtype(config.engine, inventory.peek())
+  const isSame = (one: EnginePlan, other: EnginePlan) => isSamePlan(one, other, autoDtype())
+  const resolveAsk = async (ask: Ask, owner: string): Promise<Resolved> => {
+    const profile = await profiles(config.engine.pythonPath)
+    const files = filesOf(ask).peek()
+    const shape: ModelShape = files.kind === 'ready' ? await shapes(files.path) : {}
+    const found = { profile, files, shape, inventory: inventory.peek(), config: config.engine }
+    const env = 'code' in profile ? {} : pickOperatorEnv(renderEnv(deps, profile, []), config.engineEnv)
+    return resolve(ask, owner, { ...found, env })
+  }
   return {
     filesOf,
-    async resolve(ask, owner) {
-      const profile = await profiles(config.engine.pythonPath)
-      const files = filesOf(ask).peek()
-      const shape: ModelShape = files.kind === 'ready' ? await shapes(files.path) : {}
-      const found = { profile, files, shape, inventory: inventory.peek(), config: config.engine }
-      const env = 'code' in profile ? {} : pickOperatorEnv(renderEnv(deps, profile, []), config.engineEnv)
-      return resolve(ask, owner, { ...found, env })
+    isSame,
+    resolve: resolveAsk,
+    async isSameAsk(one, other) {
+      if (isSameAsk(one, other, config.engine, autoDtype())) return true
+      // Another spelling of the same split may only show when heads and GPUs are known.
+      const [left, right] = [await resolveAsk(one, 'broker'), await resolveAsk(other, 'broker')]
+      return left.kind === 'planned' && right.kind === 'planned' && isSamePlans(left.plans, right.plans, isSame)
     },
     async render(plan, port) {
       const detected = await profiles(plan.python)
@@ -77,8 +88,13 @@ export function createPlanner(deps: PlannerDeps): Planner {
       return { spec: { ...plan, port, argv, env: renderEnv(deps, detected, plan.gpus) }, notes }
     },
     recall: ({ port: _port, argv: _argv, ...plan }) => ({ ...plan, env: pickOperatorEnv(plan.env, config.engineEnv) }),
-    isSame: (one, other) => isSamePlan(one, other, toAutoDtype(config.engine, inventory.peek())),
   }
+}
+
+type IsSame = (one: EnginePlan, other: EnginePlan) => boolean
+
+function isSamePlans(one: readonly EnginePlan[], other: readonly EnginePlan[], isSame: IsSame): boolean {
+  return one.length === other.length && one.every((plan, at) => other[at] !== undefined && isSame(plan, other[at]))
 }
 
 /** Names that the record of a life leaves out (engine/spec.ts): they cannot be compared. */

@@ -88,7 +88,15 @@ export function isSamePlan(one: EnginePlan, other: EnginePlan, autoDtype: string
   )
 }
 
-export function isSameEnv(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
+/** Would both wishes be the same engines? Told without any fact but DTYPE and the GPUs' abilities, where those are known. */
+export function isSameAsk(one: Ask, other: Ask, config: EngineConfig, autoDtype: string): boolean {
+  return (
+    one.model === other.model &&
+    equivalent(toWantedArgs(one, config, autoDtype), toWantedArgs(other, config, autoDtype), autoDtype)
+  )
+}
+
+function isSameEnv(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
   const names = Object.keys(one)
   return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name])
 }

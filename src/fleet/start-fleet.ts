@@ -17,7 +17,6 @@ import { createLoopBody, type FleetState } from './loop-body.ts'
 import { Leases } from './leases.ts'
 import type { Lives } from './lives.ts'
 import { OrdersDesk, type Report } from './orders-desk.ts'
-import type { EnginePlan } from './plan.ts'
 import { createPlanner, type EngineHome } from './planner.ts'
 import { Roster } from './roster.ts'
 import { toEngineView, toPart } from './views.ts'
@@ -103,7 +102,7 @@ function createParts(deps: FleetDeps, clock: Clock, ending: AbortSignal) {
     clock,
     report: state.report,
     resolve: (ask) => planner.resolve(ask, 'broker'),
-    samePlans: (one, other) => isSamePlans(one, other, planner.isSame),
+    isSameAsk: planner.isSameAsk,
     engines: computed(() => summarize(roster)),
     forgive: () => roster.forgive('node'),
     abort: ending,
@@ -129,14 +128,6 @@ function toConfigured(config: Config, bootId: string, clock: Clock): Wish | unde
   const { model, inferenceNode } = config.engine
   if (model === undefined || !inferenceNode) return undefined
   return { kind: 'run', ask: { model }, at: clock.wall(), bootId }
-}
-
-function isSamePlans(
-  one: readonly EnginePlan[],
-  other: readonly EnginePlan[],
-  isSame: (one: EnginePlan, other: EnginePlan) => boolean,
-): boolean {
-  return one.length === other.length && one.every((plan, at) => other[at] !== undefined && isSame(plan, other[at]))
 }
 
 function summarize(roster: Roster): { alive: boolean; starting: boolean } {

@@ -1,0 +1,131 @@
+// Engines in memory that outlive the fleets that watch them, and the GPUs they hold: shows at once when a GPU is given twice or
+// a model loaded twice.
+import { signal } from '@preact/signals-core'
+import type { Problem } from '../../src/api/status.ts'
+import type { End, EngineLife, EngineSpec, Phase, Progress } from '../../src/engine/life.ts'
+import { equivalent } from '../../src/engine/args.ts'
+import { Upstream } from '../../src/engine/upstream.ts'
+import type { Lives } from '../../src/fleet/lives.ts'
+
+type FakeEngine = { id: string; spec: EngineSpec; phase: Phase; watchers: Set<FakeLife> }
+type FakeLife = { life: EngineLife; show: (phase: Phase, end?: { end: End; problem?: Problem }) => void }
+
+export const crashProblem: Problem = { code: 'cuda-oom-test', title: 'crashed', evidence: 'boom', remedy: 'none' }
+
+export class FakeWorld {
+  readonly engines: FakeEngine[] = []
+  /** Everything that must never happen. */
+  readonly wrongs: string[] = []
+  /** Every launch, in order. */
+  readonly launches: EngineSpec[] = []
+  /** Whether an engine that is asked to end does so at once. */
+  endsAtOnce = true
+  #count = 0
+
+  lives(): Lives {
+    return {
+      start: (spec) => this.#start(spec),
+      adopt: () => Promise.resolve(this.alive().map((engine) => this.#attach(engine, true))),
+    }
+  }
+
+  alive(): FakeEngine[] {
+    return this.engines.filter((one) => one.phase !== 'gone')
+  }
+
+  /** All that load become ready. */
+  ready(): void {
+    for (const one of this.alive()) if (one.phase === 'launching' || one.phase === 'loading') this.#set(one, 'serving')
+  }
+
+  crash(engine: FakeEngine, problem: Problem = crashProblem): void {
+    this.#set(engine, 'gone', { end: { why: 'exited', code: 0 }, problem })
+  }
+
+  /** Those that were asked to end do so. */
+  finishEnding(): void {
+    for (const one of this.alive()) if (one.phase === 'ending') this.#set(one, 'gone', { end: { why: 'asked' } })
+  }
+
+  #start(spec: EngineSpec): EngineLife {
+    for (const other of this.alive()) {
+      const shared = other.spec.gpus.filter((gpu) => spec.gpus.includes(gpu))
+      if (shared.length > 0) this.wrongs.push(`GPU ${shared.join()} of ${other.id} was given to another engine`)
+      if (other.spec.port === spec.port) this.wrongs.push(`port ${spec.port} was given twice`)
+      const same = other.spec.slot === spec.slot && other.spec.model === spec.model
+      if (same && other.phase !== 'ending' && equivalent(other.spec.args, spec.args, 'bfloat16'))
+        this.wrongs.push(`${spec.model} is loaded twice in slot ${spec.slot}`)
+    }
+    this.launches.push(spec)
+    this.#count += 1
+    const engine: FakeEngine = { id: `fake-${spec.slot}-${this.#count}`, spec, phase: 'loading', watchers: new Set() }
+    this.engines.push(engine)
+    return this.#attach(engine, false)
+  }
+
+  #attach(engine: FakeEngine, adopted: boolean): EngineLife {
+    const { spec, id } = engine
+    const phase = signal<Phase>(engine.phase)
+    const { promise: ended, resolve } = Promise.withResolvers<{ end: End; problem?: Problem }>()
+    const upstream = new Upstream({
+      id,
+      slot: spec.slot,
+      port: spec.port,
+      model: spec.model,
+      hasPoc: true,
+      state: 'loading',
+    })
+    let parked = false
+    const view = () => {
+      const now = phase.peek()
+      upstream.state.value = now === 'launching' ? 'loading' : now === 'serving' && parked ? 'parked' : now
+    }
+    const life: EngineLife = {
+      id,
+      spec,
+      upstream,
+      phase,
+      progress: signal<Progress>({ stage: 'loading weights', percent: 50 }),
+      problem: signal(undefined),
+      pid: 4711,
+      adopted,
+      logPath: '/dev/null',
+      startedAt: new Date(0),
+      park: () => {
+        parked = true
+        view()
+      },
+      unpark: () => {
+        parked = false
+        view()
+      },
+      stop: async () => {
+        if (engine.phase !== 'gone') this.#set(engine, 'ending')
+        if (this.endsAtOnce) this.#set(engine, 'gone', { end: { why: 'asked' } })
+        return (await ended).end
+      },
+      leave: () => {
+        engine.watchers.delete(watcher)
+        resolve({ end: { why: 'left' } })
+      },
+      ended,
+    }
+    const watcher: FakeLife = {
+      life,
+      show: (next, end) => {
+        phase.value = next
+        view()
+        if (end) resolve(end)
+      },
+    }
+    engine.watchers.add(watcher)
+    view()
+    return life
+  }
+
+  #set(engine: FakeEngine, phase: Phase, end?: { end: End; problem?: Problem }): void {
+    if (engine.phase === 'gone') return
+    engine.phase = phase
+    for (const one of engine.watchers) one.show(phase, end)
+  }
+}
