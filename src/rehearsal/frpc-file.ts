@@ -57,7 +57,8 @@ function parseJson(text: string): unknown {
 }
 
 function describeIssue(issues: readonly z.core.$ZodIssue[]): string {
+  const unknown = issues.find((one) => one.code === 'unrecognized_keys')
+  if (unknown) return `json: unknown field "${unknown.keys[0]}"`
   const [first] = issues
-  if (first?.code === 'unrecognized_keys') return `json: unknown field "${first.keys[0]}"`
   return `invalid ${first?.path.join('.')}: ${first?.message}`
 }

@@ -77,10 +77,7 @@ export class FrpsServer {
     let session: Session | undefined
     onLines(socket, (line) => {
       const message = JSON.parse(line) as ClientMessage
-      if (message.type === 'work') {
-        this.#fetch(message.visitor, socket)
-        return 'raw'
-      }
+      if (message.type === 'work') return () => this.#fetch(message.visitor, socket)
       if (message.type === 'login') session = this.#login(message, socket)
       else if (session) this.#obey(session, message)
       return undefined

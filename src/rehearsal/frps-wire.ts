@@ -19,23 +19,24 @@ export type ServerMessage =
 export const send = (socket: Socket, message: ClientMessage | ServerMessage): boolean =>
   socket.writable && socket.write(`${JSON.stringify(message)}\n`)
 
-/** Calls `see` with each line. When `see` says 'raw', stops reading lines and gives what follows back to the socket. */
-export function onLines(socket: Socket, see: (line: string) => 'raw' | void): void {
+/** Calls `see` with each line. A function that `see` returns gets the socket for itself, with what follows given back to it. */
+export function onLines(socket: Socket, see: (line: string) => (() => void) | void): void {
   let text = Buffer.alloc(0)
-  const take = (chunk: Buffer) => {
+  const read = (chunk: Buffer) => {
     text = Buffer.concat([text, chunk])
     for (let end = text.indexOf(10); end >= 0; end = text.indexOf(10)) {
       const line = text.subarray(0, end).toString('utf8')
       text = text.subarray(end + 1)
-      if (see(line) !== 'raw') continue
-      socket.removeListener('data', take)
+      const take = see(line)
+      if (!take) continue
+      socket.removeListener('data', read)
       socket.pause()
       if (text.length > 0) socket.unshift(text)
-      return
+      return take()
     }
     if (text.length > 1_000_000) socket.destroy(new Error('line too long'))
   }
-  socket.on('data', take)
+  socket.on('data', read)
 }
 
 /** As frp: the token itself is never sent. */

@@ -1,0 +1,140 @@
+// Watches one living frpc: asks it, proves its ports from outside, and says what is true, again and again.
+import { systemClock } from '../core/clock.ts'
+import type { HostPort } from '../core/host-port.ts'
+import { renderHostPort } from '../core/host-port.ts'
+import { messageOf } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import { boundLog, readLastLines } from '../core/log-file.ts'
+import { createAdminClient, type Status } from './frpc-admin.ts'
+import { type LogReading, parseFrpcLog } from './frpc-log.ts'
+import type { Life } from './frpc-lives.ts'
+import { isRunning, judgeTunnel, type Role, roles, type Verdict } from './judge-tunnel.ts'
+import { type Probe, sendProbe } from './probe.ts'
+
+/** All in ms. */
+export type TunnelTimes = {
+  /** Between two looks while it is not up, for the first 5 s; then as when it is up. */
+  startingPoll: number
+  /** Between two looks at the admin API: a lost session is noticed this soon. */
+  poll: number
+  /** Between two proofs while all is well. */
+  probe: number
+  /** Between two proofs while something is wrong. */
+  failingProbe: number
+  probeTimeout: number
+  /** An admin API that does not answer for so long belongs to a frpc that is to be replaced. */
+  silence: number
+}
+
+export const tunnelTimes: TunnelTimes = {
+  startingPoll: 50,
+  poll: 1500,
+  probe: 15_000,
+  failingProbe: 3000,
+  probeTimeout: 4000,
+  silence: 20_000,
+}
+
+export type FollowOptions = {
+  host: string
+  ports: Record<Role, number>
+  names: Record<Role, string>
+  nonce: string
+  times: TunnelTimes
+  log: Log
+  /** The remote ports were reached from here before, by this life or an earlier one. */
+  everProved: boolean
+}
+
+/** Bytes of frpc's log that are kept; it writes a line per connection while our listener is down. */
+const keptLog = 1_000_000
+const boundEvery = 60_000
+
+/** Tells each verdict to `see`. Ends, and never throws, when `abort` fires or frpc's admin API stays silent. */
+export async function followFrpc(
+  life: Life,
+  options: FollowOptions,
+  see: (verdict: Verdict) => void,
+  abort: AbortSignal,
+): Promise<'aborted' | 'silent'> {
+  using client = createAdminClient(life.admin)
+  const { times } = options
+  const clock = systemClock
+  const began = clock.now()
+  const prover = createProver(options)
+  let [answeredAt, boundedAt] = [began, began]
+  while (!abort.aborted) {
+    const admin = await client.readStatus()
+    const now = clock.now()
+    if (admin.kind === 'status') answeredAt = now
+    const probes = await prover.prove(admin, abort)
+    if (abort.aborted) break
+    const verdict = judgeTunnel({
+      age: now - began,
+      admin,
+      log: prover.allProved(probes) ? {} : await readLog(life),
+      names: options.names,
+      addresses: prover.addresses,
+      probes,
+      everProved: prover.everProved(),
+    })
+    see(verdict)
+    if (now - answeredAt > times.silence) return 'silent'
+    if (now - boundedAt > boundEvery) {
+      boundedAt = now
+      await boundLog(life.body.logPath, keptLog).catch((error: unknown) =>
+        options.log.debug({ life: life.body.id, why: messageOf(error) }, 'log of frpc not bounded'),
+      )
+    }
+    const hurry = verdict.phase !== 'proved' && verdict.phase !== 'unproved' && now - began < 5000
+    await clock.wait(hurry ? times.startingPoll : times.poll, abort)
+  }
+  return 'aborted'
+}
+
+async function readLog(life: Life): Promise<LogReading> {
+  return parseFrpcLog(await readLastLines(life.body.logPath, 60, 16_384).catch(() => []))
+}
+
+type Probes = Partial<Record<Role, Probe>>
+
+/** Remembers when it asked last, and what came back. Asks only while frpc says that both ports run. */
+function createProver({ host, ports, names, nonce, times, ...options }: FollowOptions) {
+  const target = (role: Role): HostPort => ({ host, port: ports[role] })
+  const addresses = {
+    inference: renderHostPort(target('inference')),
+    node: renderHostPort(target('node')),
+  }
+  const allProved = (probes: Probes) => roles.every((role) => probes[role]?.kind === 'proved')
+  let known: Probes = {}
+  let askedAt = Number.NEGATIVE_INFINITY
+  let { everProved } = options
+  const ask = async (abort: AbortSignal): Promise<Probes> => {
+    const [inference, node] = await Promise.all(
+      roles.map((role) => sendProbe(target(role), nonce, times.probeTimeout, abort)),
+    )
+    return { ...(inference && { inference }), ...(node && { node }) }
+  }
+  return {
+    addresses,
+    allProved,
+    everProved: () => everProved,
+    async prove(admin: Status, abort: AbortSignal): Promise<Probes> {
+      if (!isRunning({ admin, names })) {
+        known = {}
+        askedAt = Number.NEGATIVE_INFINITY
+        return known
+      }
+      const wasProved = allProved(known)
+      const every = wasProved ? times.probe : times.failingProbe
+      if (performance.now() - askedAt < every) return known
+      let found = await ask(abort)
+      // One lost request is no lost tunnel: what was proved a moment ago is asked twice before it is called down.
+      if (wasProved && !allProved(found) && !abort.aborted) found = await ask(abort)
+      known = found
+      askedAt = performance.now()
+      everProved ||= roles.some((role) => known[role]?.kind === 'proved')
+      return known
+    },
+  }
+}
