@@ -16,14 +16,10 @@ export type Files =
   | { kind: 'missing'; problem: Problem }
   | { kind: 'ready'; path: string }
 
-/** A model as the MLNode API shows it (contracts/node-api.md 1.8). */
-export type ModelStatus = {
-  repo: string
-  /** null: the newest that is here. */
-  commit: string | null
+/** A model on disk in the broker's terms (contracts/node-api.md 1.8). */
+export type ModelState = {
   status: 'DOWNLOADED' | 'DOWNLOADING' | 'NOT_FOUND' | 'PARTIAL'
-  /** Wall clock ms; while downloading. */
-  startedAt?: number
+  startedAt?: Date
   bytesDone?: number
   bytesTotal?: number
   /** What the last download or check ended with. */

@@ -2,9 +2,8 @@
 // Kernel names are never trusted: /dev/sdf of the console is some nvmeXn1 (P22).
 import { readdir, readFile, realpath } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { Problem } from '../api/status.ts'
 import { type Mount, readMounts } from './mounts.ts'
-import { toModelProblem } from './problems.ts'
+import { type ModelProblem, toModelProblem } from './problems.ts'
 
 /** Where the kernel tells about disks. Tests bring their own. */
 export type DiskRoots = { sys: string; dev: string; mountinfo: string }
@@ -16,9 +15,9 @@ export type VolumeState =
   | { kind: 'none' }
   | { kind: 'looking' }
   | { kind: 'mounted'; point: string; device: string }
-  | { kind: 'not-mounted'; device: string; problem: Problem }
-  | { kind: 'missing'; problem: Problem }
-  | { kind: 'wrong'; problem: Problem }
+  | { kind: 'not-mounted'; device: string; problem: ModelProblem }
+  | { kind: 'missing'; problem: ModelProblem }
+  | { kind: 'wrong'; problem: ModelProblem }
 
 export type VolumeSettings = { volume?: string | undefined; volumeMount: string }
 

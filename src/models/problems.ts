@@ -70,14 +70,16 @@ export const modelProblems = {
 
 export type ModelProblemCode = keyof typeof modelProblems
 
-export function toModelProblem(code: ModelProblemCode, evidence: string): Problem {
+export type ModelProblem = Problem & { code: ModelProblemCode }
+
+export function toModelProblem(code: ModelProblemCode, evidence: string): ModelProblem {
   return { code, ...modelProblems[code], evidence }
 }
 
 /** A bad world on its way up to where it becomes a status; never leaves this folder. */
 export class ModelTrouble extends Error {
   override readonly name = 'ModelTrouble'
-  readonly problem: Problem
+  readonly problem: ModelProblem
 
   constructor(code: ModelProblemCode, evidence: string, options: { cause?: unknown } = {}) {
     super(evidence, options)
