@@ -1,0 +1,41 @@
+// Who listens on a port, for the operator. Reads /proc only, and only after a listen has failed.
+import { readdir, readFile, readlink } from 'node:fs/promises'
+
+export type PortHolder = { pid: number; program: string }
+
+/** Undefined where /proc does not tell: another user's process seen without privileges. Never throws. */
+export async function findPortHolder(port: number): Promise<PortHolder | undefined> {
+  const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map(readText))
+  const inodes = new Set(tables.flatMap((table) => parseListening(table, port)))
+  if (inodes.size === 0) return undefined
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
+  for (const pid of pids) if (await holdsAny(pid, inodes)) return { pid: Number(pid), program: await readProgram(pid) }
+  return undefined
+}
+
+/** Inodes of the sockets that listen on `port` in a table of /proc/net. Pure. */
+export function parseListening(table: string, port: number): string[] {
+  return table.split('\n').flatMap((line) => {
+    const columns = line.trim().split(/\s+/)
+    const [local, state, inode] = [columns[1] ?? '', columns[3], columns[9]]
+    const listens = state === '0A' && Number.parseInt(local.split(':').at(-1) ?? '', 16) === port
+    return listens && inode ? [inode] : []
+  })
+}
+
+async function holdsAny(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
+  const names = await readdir(`/proc/${pid}/fd`).catch(() => [])
+  const links = await Promise.all(names.map((name) => readlink(`/proc/${pid}/fd/${name}`).catch(() => '')))
+  return links.some((link) => inodes.has(/^socket:\[(\d+)\]$/.exec(link)?.[1] ?? ''))
+}
+
+/** The first words of its command line: enough to know it, too little to carry a secret. */
+async function readProgram(pid: string): Promise<string> {
+  const [command = '', script = ''] = (await readText(`/proc/${pid}/cmdline`)).split('\0')
+  const program = command || (await readText(`/proc/${pid}/comm`)).trim()
+  return /^[^-]\S*\.(?:ts|js|py|sh)$/.test(script) ? `${program} ${script}` : program
+}
+
+function readText(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '')
+}

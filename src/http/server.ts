@@ -1,0 +1,46 @@
+// The HTTP server of a listener: limits that keep slow, garbled and too many clients from hurting the others.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { codeOf } from '../core/errors.ts'
+
+export type OnRequest = (request: IncomingMessage, response: ServerResponse) => void
+
+const limits = {
+  /** A client has so long for its headers, ms: 1,000 slow ones are gone after that. */
+  headersTimeout: 20_000,
+  /** A whole request may take for ever (a 2 GB body through a tunnel); idle bodies are the proxy's business. */
+  requestTimeout: 0,
+  connectionsCheckingInterval: 5_000,
+  /** Longer than load balancers and Go clients keep theirs (60 to 90 s is usual), so that they close first. */
+  keepAliveTimeout: 95_000,
+  /** 64 KiB: long bearer tokens and cookies pass, floods do not. */
+  maxHeaderSize: 65_536,
+  noDelay: true,
+  keepAlive: true,
+}
+
+/** Far above what an API node opens; leaves descriptors for engines and files. */
+const maxConnections = 8192
+
+export function createHttpServer(onRequest: OnRequest): Server {
+  const server = createServer(limits, onRequest)
+  server.maxConnections = maxConnections
+  server.on('clientError', answerGarbage)
+  return server
+}
+
+const statusOf: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+/** Whatever the parser could not read: one short answer, and the connection ends. */
+function answerGarbage(error: Error, socket: Socket): void {
+  if (codeOf(error) === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const status = statusOf[codeOf(error) ?? ''] ?? '400 Bad Request'
+  const body = JSON.stringify({ detail: status.slice(4) })
+  const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close`
+  socket.end(`${head}\r\n\r\n${body}`)
+  // A client that never reads nor closes is not waited for.
+  socket.setTimeout(1000, () => socket.destroy())
+}

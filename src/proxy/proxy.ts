@@ -1,0 +1,99 @@
+// The data path: a request goes to the least busy serving engine and its answer streams back. No body is read, none is
+// kept; a client that leaves is told to the engine at once; what fails before anything was sent is tried once elsewhere.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ReadonlySignal } from '@preact/signals-core'
+import { codeOf, messageOf } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Upstream } from '../engine/upstream.ts'
+import { sendOpenAiError } from '../http/send.ts'
+import { createEnginePools } from './engine-pools.ts'
+import { type Ending, Exchange } from './exchange.ts'
+import { toEngineHeaders } from './headers.ts'
+import { pickUpstream } from './pick.ts'
+import { hasBody, type RequestBody, takeBody } from './request-body.ts'
+
+/** @param path where it goes at the engine, with the query */
+export type ProxyRequest = (request: IncomingMessage, response: ServerResponse, path: string) => void
+
+export interface Proxy {
+  readonly handle: ProxyRequest
+  /** Drops what still runs. */
+  end(): Promise<void>
+}
+
+export type ProxyOptions = { upstreams: ReadonlySignal<readonly Upstream[]>; log: Log }
+
+/** s. Loads take minutes, but a parked or restarting engine may be back soon. */
+const retryAfter = 5
+
+export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
+  const pools = createEnginePools(upstreams)
+  const state = { turn: 0 }
+
+  function begin(call: Call, body: RequestBody, except?: Upstream): void {
+    const upstream = pickUpstream(upstreams.peek(), (state.turn += 1), except)
+    if (!upstream) return sendNoEngine(call.response)
+    const pool = pools.of(upstream)
+    if (!pool) return void pools.ready.then(() => begin(call, body, except))
+    const { request, response, path } = call
+    if (response.destroyed) return
+    const turn = upstream.begin()
+    const exchange = new Exchange({ request, response, turn, onEnd: (ending) => finish(call, body, upstream, ending) })
+    const ask = { path, method: request.method ?? 'GET', headers: call.headers, body: body ?? null }
+    pool.dispatch(ask as never, exchange)
+  }
+
+  function finish(call: Call, body: RequestBody, upstream: Upstream, ending: Ending): void {
+    if (ending.how === 'answered' || ending.how === 'client-left') return
+    const { request, response } = call
+    log.warn(
+      { engine: upstream.id, method: request.method, how: ending.how, code: codeOf(ending.error) },
+      `request failed: ${messageOf(ending.error)}`,
+    )
+    if (ending.how === 'truncated') return
+    if (!call.repeated && mayRepeat(request, ending.sent) && pickUpstream(upstreams.peek(), 0, upstream)) {
+      call.repeated = true
+      return begin(call, body, upstream)
+    }
+    sendBroken(response, ending.error)
+  }
+
+  return {
+    handle(request, response, path) {
+      // Decided before the body is read: a big upload is not swallowed for nothing.
+      if (!pickUpstream(upstreams.peek(), 0)) return sendNoEngine(response)
+      const call: Call = { request, response, path, headers: toEngineHeaders(request.rawHeaders), repeated: false }
+      takeBody(request, (body) => begin(call, body))
+    },
+    end: () => pools.end(),
+  }
+}
+
+type Call = {
+  request: IncomingMessage
+  response: ServerResponse
+  path: string
+  headers: string[]
+  repeated: boolean
+}
+
+/** Nothing sent: any request. Sent: only one that changes nothing and has no body. Pure. */
+export function mayRepeat(request: Pick<IncomingMessage, 'method' | 'headers'>, sent: boolean): boolean {
+  if (!sent) return true
+  const isSafe = request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS'
+  return isSafe && !hasBody(request as IncomingMessage)
+}
+
+function sendNoEngine(response: ServerResponse): void {
+  const message = 'no engine serves at the moment, try again later'
+  sendOpenAiError(response, { status: 503, message, type: 'service_unavailable', retryAfter })
+}
+
+function sendBroken(response: ServerResponse, error: Error): void {
+  const isOurs = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH']
+  if (isOurs.includes(codeOf(error) ?? '')) {
+    return sendOpenAiError(response, { status: 400, message: messageOf(error), type: 'invalid_request_error' })
+  }
+  const message = 'the engine broke off before it answered'
+  sendOpenAiError(response, { status: 502, message, type: 'bad_gateway' })
+}
