@@ -27,6 +27,7 @@ export const enginePrefixes = [
   'NVIDIA_',
   'RAY_',
   'LMCACHE_',
+  'REHEARSAL_',
 ] as const
 
 export const engineNames = [
