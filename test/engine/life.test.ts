@@ -1,0 +1,235 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { adoptBody } from '../../src/core/body.ts'
+import { silentLog } from '../../src/core/log.ts'
+import { readProcStat } from '../../src/core/proc.ts'
+import { adoptEngines, type EngineLife } from '../../src/engine/life.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Bed, endedAfterwards, engineBed, program, start, whenPhase } from './engine-bed.ts'
+
+const alive = (pid: number): boolean => readProcStat(pid) !== undefined
+
+async function pidsOf(bed: Bed, life: EngineLife): Promise<readonly number[]> {
+  const body = await adoptBody(join(bed.deps.livesFolder, life.id), { log: silentLog })
+  return (await body?.pids()) ?? []
+}
+
+test('a stop leaves nothing but the log: no process, no port, no folder', async () => {
+  const bed = await engineBed()
+  const life = start(bed)
+  expect(life.phase.value).toBe('launching')
+  await whenPhase(life, 'serving')
+  expect(life.upstream.state.value).toBe('serving')
+  const pids = await pidsOf(bed, life)
+  expect(pids.length).toBeGreaterThanOrEqual(2)
+  expect(await life.stop()).toEqual({ why: 'asked' })
+  expect(await life.ended).toEqual({ end: { why: 'asked' } })
+  expect(life.upstream.state.value).toBe('gone')
+  expect(pids.filter(alive)).toEqual([])
+  expect(await readdir(bed.deps.livesFolder)).toEqual([])
+  expect(await readFile(life.logPath, 'utf8')).toContain('Application startup complete')
+})
+
+test('a load is seen stage by stage', async () => {
+  const bed = await engineBed({ LOAD_MS: '600' })
+  const life = start(bed)
+  const stages = new Set<string>()
+  await eventually('serving', () => {
+    stages.add(life.progress.value.stage ?? '')
+    return life.phase.value === 'serving'
+  })
+  expect(stages).toContain('loading weights')
+})
+
+test('an engine that ends with 0 and was not asked to has failed, and says so', async () => {
+  const bed = await engineBed({ EXIT_AFTER_MS: '100', EXIT_CODE: '0' })
+  const life = start(bed)
+  const { end, problem } = await life.ended
+  expect(end).toEqual({ why: 'exited', code: 0 })
+  expect(problem?.code).toBeDefined()
+  expect(problem?.evidence).toContain('exit 0')
+})
+
+test('kill -9 of the API server: the orphaned core is ended before the life is gone', async () => {
+  const bed = await engineBed({ ORPHAN: '1' })
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  const pids = await pidsOf(bed, life)
+  const server = pids.find((pid) => readProcStat(pid)?.ppid === life.pid)
+  process.kill(server ?? 0, 'SIGKILL')
+  const { end } = await life.ended
+  expect(end).toEqual({ why: 'exited', code: 137 })
+  expect(pids.filter(alive)).toEqual([])
+})
+
+test('an engine that is deaf to every signal is killed after its patience', async () => {
+  const bed = await engineBed({ DEAF: 'all' }, { stop: 300 })
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  const pids = await pidsOf(bed, life)
+  expect(await life.stop({ drain: false })).toEqual({ why: 'asked' })
+  expect(pids.filter(alive)).toEqual([])
+})
+
+test('a stop while it loads ends it with SIGINT, which a loading vLLM hears', async () => {
+  const bed = await engineBed({ LOAD_MS: '60000', INTERRUPT_MS: '50' }, { stop: 60_000 })
+  const life = start(bed)
+  await eventually('its first stage', () => life.progress.value.stage)
+  const began = performance.now()
+  expect(await life.stop()).toEqual({ why: 'asked' })
+  expect(performance.now() - began).toBeLessThan(15_000)
+})
+
+test('a crash during the load is explained by its cause, not by its symptom', async () => {
+  const bed = await engineBed({ CRASH: '1' })
+  const { end, problem } = await start(bed).ended
+  expect(end).toMatchObject({ why: 'exited', code: 1 })
+  expect(problem?.code).toBe('vllm-gpu-oom')
+  expect(problem?.evidence).toMatch(/memory/i)
+  expect(problem?.evidence).toMatch(/\(exit 1\)$/)
+})
+
+test('a load without progress is given up, one that moves is not', async () => {
+  const stalled = await engineBed({ LOAD_MS: '2000', STALL_AT: 'shards' }, { start: 1500, stop: 300 })
+  const { end, problem } = await start(stalled).ended
+  expect(end.why).toBe('never-ready')
+  expect(problem?.code).toBe('engine-load-stalled')
+  const slow = await engineBed({ LOAD_MS: '4000' }, { start: 3000 })
+  await whenPhase(start(slow), 'serving')
+})
+
+test('a program that is not there is an end with a reason', async () => {
+  const bed = await engineBed()
+  bed.spec = { ...bed.spec, python: '/nowhere/python' }
+  const { end, problem } = await start(bed).ended
+  expect(end).toEqual({ why: 'exited', code: 127 })
+  expect(problem?.evidence).toContain('not found')
+})
+
+test('folders that cannot be made are an end with a reason, not an exception', async () => {
+  const bed = await engineBed()
+  bed.deps.livesFolder = join(program, 'no-folder')
+  expect(await start(bed).ended).toMatchObject({
+    end: { why: 'never-ready' },
+    problem: { code: 'engine-not-launched' },
+  })
+})
+
+test('a log folder that cannot be written costs no engine', async () => {
+  const bed = await engineBed()
+  bed.deps.logDir = join(program, 'no-folder')
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  await life.stop()
+  expect(bed.said.some((line) => line.includes('engine log stays'))).toBe(true)
+})
+
+test('a stop drains what runs, and a second one without drain ends that wait', async () => {
+  const bed = await engineBed({}, { drain: 60_000 })
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  const turn = life.upstream.begin()
+  const stopped = life.stop()
+  await eventually('ending', () => life.upstream.state.value === 'ending')
+  expect(alive(life.pid ?? 0)).toBe(true)
+  void life.stop({ drain: false })
+  await stopped
+  turn[Symbol.dispose]()
+})
+
+test('parked means hidden and alive, also when it was parked before it served', async () => {
+  const bed = await engineBed()
+  const life = start(bed)
+  life.park()
+  await whenPhase(life, 'serving')
+  expect(life.upstream.state.value).toBe('parked')
+  life.unpark()
+  expect(life.upstream.state.value).toBe('serving')
+})
+
+test('the next daemon adopts an engine that serves', async () => {
+  const bed = await engineBed()
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  life.leave()
+  expect((await life.ended).end).toEqual({ why: 'left' })
+  const [adopted, ...others] = await adoptEngines(bed.deps.livesFolder, bed.deps)
+  expect(others).toEqual([])
+  if (!adopted) throw new Error('nothing adopted')
+  endedAfterwards(adopted)
+  expect(adopted).toMatchObject({
+    id: life.id,
+    adopted: true,
+    pid: life.pid,
+    spec: { ...bed.spec, env: expect.anything() },
+  })
+  await whenPhase(adopted, 'serving')
+  expect(await adopted.stop()).toEqual({ why: 'asked' })
+  expect(alive(life.pid ?? 0)).toBe(false)
+})
+
+test('an engine that is adopted while it loads goes on loading', async () => {
+  const bed = await engineBed({ LOAD_MS: '1500' })
+  const life = start(bed)
+  await eventually('its first stage', () => life.progress.value.stage)
+  life.leave()
+  await life.ended
+  const [adopted] = await adoptEngines(bed.deps.livesFolder, bed.deps)
+  if (!adopted) throw new Error('nothing adopted')
+  endedAfterwards(adopted)
+  await whenPhase(adopted, 'serving')
+  expect(adopted.pid).toBe(life.pid)
+  await adopted.stop()
+})
+
+test('what died while nobody looked leaves its log, with the reason told, and no folder', async () => {
+  const bed = await engineBed()
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  life.leave()
+  await life.ended
+  const pids = await pidsOf(bed, life)
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
+  await eventually('it is dead', () => !pids.some(alive))
+  expect(await adoptEngines(bed.deps.livesFolder, bed.deps)).toEqual([])
+  expect(await readdir(bed.deps.livesFolder)).toEqual([])
+  expect(existsSync(life.logPath)).toBe(true)
+  expect(bed.said.some((line) => line.includes('died while we were away'))).toBe(true)
+})
+
+test('a hang with /health 200 is found, with the frozen counters as evidence', async () => {
+  const bed = await engineBed({ HANG_AFTER_MS: '300', TOKEN_MS: '20' }, { hangGrace: 800, stop: 500 })
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  void fetch(`${life.upstream.origin}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'Test/Tiny', prompt: 'x', max_tokens: 10_000, stream: true }),
+  }).catch(() => {})
+  const { end, problem } = await life.ended
+  expect(end.why).toBe('stuck')
+  expect(problem?.code).toBe('engine-hung')
+  expect(problem?.evidence).toMatch(/no progress for .* running [1-9]/)
+})
+
+test('an idle engine, and one that works, are left alone', async () => {
+  const bed = await engineBed({ TOKEN_MS: '20' }, { hangGrace: 300 })
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  const answer = await fetch(`${life.upstream.origin}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'Test/Tiny', prompt: 'x', max_tokens: 100 }),
+  })
+  expect(answer.status).toBe(200)
+  expect(life.phase.value).toBe('serving')
+})
+
+test('the logs of the last lives of a slot stay, older ones go', async () => {
+  const bed = await engineBed({ CRASH: '1' })
+  bed.deps.keepLogs = 2
+  for (let round = 0; round < 4; round += 1) await start(bed).ended
+  expect(await readdir(bed.deps.logDir)).toHaveLength(2)
+})
