@@ -24,6 +24,13 @@ import { startWanted, type Wanted } from './wanted.ts'
 export interface Models extends Component {
   /** Starts to look, and to download; the same signal for the same model. */
   files(ref: ModelRef): ReadonlySignal<Files>
+  /** What the model routes ask for. */
+  readonly onDisk: ModelsOnDisk
+  /** Where models are kept now; it may move when the data volume is mounted. */
+  hfHome(): Promise<string>
+}
+
+export interface ModelsOnDisk {
   /** @throws Refusal 400 */
   status(ref: ModelRef): Promise<ModelState>
   /** ignored: HF_HUB_OFFLINE. @throws Refusal 400, 409 `already-downloading`, 429 `too-many-downloads` */
@@ -32,8 +39,6 @@ export interface Models extends Component {
   remove(ref: ModelRef): Promise<'deleted' | 'cancelled'>
   list(): Promise<readonly { model: ModelRef; status: ModelState['status'] }[]>
   space(): Promise<ModelSpace>
-  /** Where models are kept now; it may move when the data volume is mounted. */
-  hfHome(): Promise<string>
 }
 
 export type ModelsDeps = {
@@ -83,14 +88,16 @@ export function startModels(deps: ModelsDeps): Models {
     status: computed<Status>(() => judgeStatus([...wanted.value.values()], clock)),
     parts: computed<readonly PartStatus[]>(() => [...wanted.value.values()].map((one) => toPart(one, clock))),
     files: (ref) => want(shop, ref).files,
-    async status(ref) {
-      checkRepository(ref)
-      return readState(shop, ref)
+    onDisk: {
+      async status(ref) {
+        checkRepository(ref)
+        return readState(shop, ref)
+      },
+      download: async (ref) => download(shop, ref),
+      remove: (ref) => remove(shop, ref),
+      list: () => list(shop),
+      space: () => place.measure(),
     },
-    download: async (ref) => download(shop, ref),
-    remove: (ref) => remove(shop, ref),
-    list: () => list(shop),
-    space: () => place.measure(),
     hfHome: () => place.home(),
     end: () => end(shop),
   }
@@ -183,7 +190,7 @@ function wantedOf({ wanted }: Shop, repo: string): WantedModel[] {
   return [...wanted.peek().values()].filter((one) => one.ref.repo === repo)
 }
 
-async function list(shop: Shop): ReturnType<Models['list']> {
+async function list(shop: Shop): ReturnType<ModelsOnDisk['list']> {
   const here = await listRepos(await shop.place.cache())
   const repos = new Set([...here, ...shop.desk.running.map((one) => one.ref.repo)])
   const states = [...repos].toSorted().map(async (repo) => {
