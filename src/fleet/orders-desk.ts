@@ -148,19 +148,21 @@ export class OrdersDesk implements Orders {
     return turns
   }
 
+  /** The same order again joins those who wait for it, whatever has become of it meanwhile. */
   #want(same: boolean): Taken {
     const old = this.#intent.peek()
-    const joins = same && old.kind === 'run' && this.#deps.engines.peek().starting
-    const intent = joins ? old : this.#newIntent('run')
-    this.#replace(intent)
-    return { intent, generation: this.#generation.peek() }
+    const fresh = this.#newIntent('run')
+    const joined = same && old.kind === 'run'
+    const started = joined && this.upStatus.peek().isStarting
+    this.#replace(joined ? { ...fresh, ended: old.ended, ...(started && { startedAt: old.startedAt }) } : fresh)
+    return { intent: this.#intent.peek(), generation: this.#generation.peek() }
   }
 
   #replace(intent: Intent): void {
     const old = this.#intent.peek()
     this.#intent.value = intent
     this.#generation.value += 1
-    if (old !== intent) old.ended.abort()
+    if (old.ended !== intent.ended) old.ended.abort()
   }
 
   #newIntent(kind: Intent['kind']): Intent {

@@ -1,0 +1,242 @@
+import { expect, test } from 'vitest'
+import { Refusal } from '../../src/core/errors.ts'
+import type { Fleet } from '../../src/fleet/fleet.ts'
+import type { UpOrder } from '../../src/fleet/orders.ts'
+import { eventually } from '../support/eventually.ts'
+import { fleetBed, forever, toConfig } from './bed.ts'
+
+const order = (model: string, ...additionalArgs: string[]): UpOrder => ({ model, dtype: 'auto', additionalArgs })
+const same = order('Test/A')
+const states = (fleet: Fleet) => fleet.upstreams.value.map((one) => one.state.value)
+const allAre = (fleet: Fleet, state: string) =>
+  eventually(`all engines are ${state}`, () => {
+    const found = states(fleet)
+    return found.length > 0 && found.every((one) => one === state)
+  })
+const refusalOf = (asked: Promise<unknown>): Promise<Refusal> =>
+  asked.then(
+    () => expect.unreachable('the order was accepted'),
+    (error: unknown) => (error instanceof Refusal ? error : expect.unreachable(String(error))),
+  )
+
+async function serving(engine: Record<string, string> = {}) {
+  const bed = await fleetBed(engine)
+  const fleet = bed.start()
+  await bed.alive(2)
+  bed.world.ready()
+  await allAre(fleet, 'serving')
+  await eventually('said', () => fleet.orders.upStatus.value.status === 'completed')
+  return { ...bed, fleet }
+}
+
+test('stop answers at once, reports STOPPED and only parks; the grace over, the engines end', async () => {
+  const { fleet, world, clock, alive } = await serving()
+  expect(fleet.orders.service.value).toBe('INFERENCE')
+  fleet.orders.stop()
+  expect(fleet.orders.service.value).toBe('STOPPED')
+  await allAre(fleet, 'parked')
+  clock.advance(59_000)
+  fleet.orders.stop()
+  await eventually('still parked', () => world.alive().length === 2)
+  expect(fleet.status.value.health).toBe('ok')
+  clock.advance(1500)
+  await alive(0)
+  expect(fleet.orders.upStatus.value).toEqual({ status: 'not_started', isStarting: false, isRunning: false })
+  expect(fleet.planned.value).toBeUndefined()
+})
+
+test('an equivalent up un-parks at once, in whatever spelling, and the model stays loaded', async () => {
+  const { fleet, world, clock } = await serving({ extraArgs: '--max-model-len 8192 --enforce-eager' })
+  fleet.orders.stop()
+  await allAre(fleet, 'parked')
+  await fleet.orders.up(order('Test/A', '--enforce_eager', '--max_model_len=8192', '-tp', '1'), forever)
+  expect(states(fleet)).toEqual(['serving', 'serving'])
+  expect(fleet.orders.service.value).toBe('INFERENCE')
+  clock.advance(120_000)
+  await fleet.orders.up(order('Test/A', '--max-model-len', '8192', '--enforce-eager', '--dtype', 'bfloat16'), forever)
+  expect(world.launches).toHaveLength(2)
+})
+
+test('an up after the grace is a fresh launch', async () => {
+  const { fleet, world, clock, alive } = await serving()
+  fleet.orders.stop()
+  await allAre(fleet, 'parked')
+  clock.advance(61_000)
+  await alive(0)
+  const up = fleet.orders.up(same, forever)
+  await alive(2)
+  world.ready()
+  await up
+  expect(world.launches).toHaveLength(4)
+})
+
+test('the same arguments with one more are a reload, without a stop before', async () => {
+  const { fleet, world } = await serving()
+  const up = fleet.orders.up(order('Test/A', '--enforce-eager'), forever)
+  await eventually('new engines', () => world.launches.length === 4 && world.alive().length === 2)
+  expect(fleet.orders.upStatus.value).toMatchObject({ status: 'in_progress', isStarting: true })
+  world.ready()
+  await up
+  expect(fleet.planned.value?.owner).toBe('broker')
+  expect(world.launches[2]?.args).toContain('--enforce-eager')
+  expect(world.wrongs).toEqual([])
+})
+
+test('a stop during a load cancels the answer, not the load; the equivalent up joins it', async () => {
+  const { start, world, alive } = await fleetBed()
+  const fleet = start()
+  await alive(2)
+  const first = refusalOf(fleet.orders.up(same, forever))
+  await eventually('loading', () => fleet.orders.upStatus.value.status === 'in_progress')
+  fleet.orders.stop()
+  expect(await first).toMatchObject({ code: 'startup-cancelled' })
+  expect(fleet.orders.upStatus.value.status).toBe('cancelled')
+  expect(fleet.orders.service.value).toBe('STOPPED')
+  const [second, third] = [fleet.orders.up(same, forever), fleet.orders.up(order('Test/A', '-pp=1'), forever)]
+  await eventually('loading on', () => fleet.orders.upStatus.value.isStarting)
+  expect(fleet.orders.upStatus.value.elapsedSeconds).toBeGreaterThanOrEqual(0)
+  world.ready()
+  await Promise.all([second, third])
+  expect(world.launches).toHaveLength(2)
+})
+
+test('a load that was stopped goes on in the background and is hidden when it is ready', async () => {
+  const { start, world, alive } = await fleetBed()
+  const fleet = start()
+  await alive(2)
+  await eventually('loading', () => fleet.orders.upStatus.value.status === 'in_progress')
+  fleet.orders.stop()
+  world.ready()
+  await allAre(fleet, 'parked')
+  await fleet.orders.up(same, forever)
+  expect(states(fleet)).toEqual(['serving', 'serving'])
+})
+
+test('another model while one is starting is refused with 409; after a stop it is a reload', async () => {
+  const { start, world, alive } = await fleetBed()
+  const fleet = start()
+  await alive(2)
+  await eventually('loading', () => fleet.orders.upStatus.value.isStarting)
+  expect(await refusalOf(fleet.orders.up(order('Test/B'), forever))).toMatchObject({
+    code: 'startup-in-progress',
+    status: 409,
+  })
+  fleet.orders.stop()
+  const up = fleet.orders.up(order('Test/B'), forever)
+  await eventually('B loads', () => world.alive().some((one) => one.spec.model === 'Test/B'))
+  world.ready()
+  await up
+  expect(world.alive().map((one) => one.spec.model)).toEqual(['Test/B', 'Test/B'])
+})
+
+test('an order that this machine cannot carry out is refused with 400 and changes nothing', async () => {
+  const { fleet, world } = await serving()
+  const refused = await refusalOf(fleet.orders.up(order('Test/A', '--tensor-parallel-size', '16'), forever))
+  expect(refused).toMatchObject({ code: 'impossible-order', status: 400 })
+  expect(refused.message).toContain('16')
+  expect(states(fleet)).toEqual(['serving', 'serving'])
+  expect(world.launches).toHaveLength(2)
+})
+
+test('a caller that goes away takes no order with it', async () => {
+  const { start, world, alive } = await fleetBed({ inferenceNode: 'false' })
+  const fleet = start()
+  await eventually('idle', () => fleet.status.value.summary.startsWith('INFERENCE_NODE=false'))
+  const caller = new AbortController()
+  const up = fleet.orders.up(same, caller.signal)
+  await alive(2)
+  caller.abort(new Error('hung up'))
+  await expect(up).rejects.toThrow('hung up')
+  world.ready()
+  await eventually('serves all the same', () => fleet.orders.upStatus.value.isRunning)
+})
+
+test('a load that fails answers with its diagnosis', async () => {
+  const { start, world, alive } = await fleetBed({}, 1)
+  const fleet = start()
+  await alive(1)
+  const up = refusalOf(fleet.orders.up(same, forever))
+  let refused: Refusal | undefined
+  void up.then((found) => (refused = found))
+  await eventually('answered', () => {
+    for (const one of world.alive()) world.crash(one)
+    return refused
+  })
+  expect(refused).toMatchObject({ code: 'engine-failed', status: 500 })
+  expect(refused?.message).toContain('boom')
+  expect(fleet.orders.upStatus.value).toMatchObject({ status: 'failed', isRunning: false })
+})
+
+test('an up during the pause after a crash starts at once', async () => {
+  const { fleet, world, alive } = await serving()
+  for (const one of world.alive()) world.crash(one)
+  await eventually('crashed', () => fleet.orders.upStatus.value.status === 'failed')
+  const up = fleet.orders.up(same, forever)
+  await alive(2)
+  world.ready()
+  await up
+})
+
+test('two API nodes in turn: the third turn is refused, and what its stop parked goes on', async () => {
+  const { fleet, world, clock } = await serving()
+  for (const model of ['Test/B', 'Test/A']) {
+    fleet.orders.stop()
+    const up = fleet.orders.up(order(model), forever)
+    await eventually(
+      `${model} loads`,
+      () => world.alive().length === 2 && world.alive().every((one) => one.spec.model === model),
+    )
+    world.ready()
+    await up
+  }
+  fleet.orders.stop()
+  expect(await refusalOf(fleet.orders.up(order('Test/B'), forever))).toMatchObject({
+    code: 'orders-conflict',
+    status: 409,
+  })
+  await allAre(fleet, 'serving')
+  await eventually('said', () => fleet.status.value.problem?.code === 'orders-conflict')
+  expect(world.launches).toHaveLength(6)
+  clock.advance(1_900_000)
+  const up = fleet.orders.up(order('Test/B'), forever)
+  await eventually('B after half an hour', () => world.alive().every((one) => one.spec.model === 'Test/B'))
+  await eventually('two', () => world.alive().length === 2)
+  world.ready()
+  await up
+})
+
+test('an order outlives the daemon, but neither a reboot nor another MODEL_NAME', async () => {
+  const { fleet, world, start, end, root, alive } = await serving()
+  const up = fleet.orders.up(order('Test/B'), forever)
+  await eventually('B loads', () => world.alive().length === 2 && world.alive()[0]?.spec.model === 'Test/B')
+  world.ready()
+  await up
+  await end(fleet, 'restart')
+  const second = start()
+  await allAre(second, 'serving')
+  await eventually('planned', () => second.planned.value?.model === 'Test/B' && second.planned.value.owner === 'broker')
+  await end(second, 'stop')
+  const third = start({ bootId: 'boot-2' })
+  await alive(2)
+  expect(third.planned.value).toMatchObject({ model: 'Test/A', owner: 'configuration' })
+  third.orders.stop()
+  await third.orders.upAsync(order('Test/B'))
+  await end(third, 'stop')
+  const fourth = start({ bootId: 'boot-2', config: toConfig(root, { model: 'Test/C' }) })
+  await alive(2)
+  expect(fourth.planned.value).toMatchObject({ model: 'Test/C', owner: 'configuration' })
+})
+
+test('a stop outlives the daemon with what is left of its grace', async () => {
+  const { fleet, world, start, end, clock, alive } = await serving()
+  fleet.orders.stop()
+  clock.advance(40_000)
+  await end(fleet, 'restart')
+  const second = start()
+  await allAre(second, 'parked')
+  expect(second.orders.service.value).toBe('STOPPED')
+  clock.advance(15_000)
+  await eventually('still there', () => world.alive().length === 2)
+  clock.advance(6000)
+  await alive(0)
+})
