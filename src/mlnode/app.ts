@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { addCallbackRelay } from './callback-relay.ts'
 import { addClock } from './clock.ts'
 import type { MlnodeDeps } from './deps.ts'
-import { speakFastApi } from './edge.ts'
+import { answerDetails } from './edge.ts'
 import { addGpu } from './gpu.ts'
 import { addHealth } from './health.ts'
 import { addMetrics } from './metrics.ts'
@@ -13,14 +13,16 @@ import { addOrders } from './orders.ts'
 import { addPocRoutes } from './poc.ts'
 import { addPowRoutes } from './pow.ts'
 import { addState } from './state.ts'
+import { addStops } from './stops.ts'
 
-/** Registers its routes in a scope of their own: content types and error shapes of the rest of `app` stay as they are. */
+/** @param app of http/json-app.ts, which reads bodies and shapes errors. The routes get a scope of their own. */
 export function registerMlnode(app: FastifyInstance, deps: MlnodeDeps): void {
   void app.register(async (scope) => {
-    speakFastApi(scope, deps.log)
+    answerDetails(scope)
     addHealth(scope, deps)
     for (const add of [addState, addOrders, addPocRoutes, addPowRoutes, addGpu, addModels, addMetrics]) add(scope, deps)
     addClock(scope, deps)
+    await scope.register(async (any) => addStops(any, deps))
     await scope.register(async (raw) => addCallbackRelay(raw, deps))
   })
 }

@@ -10,17 +10,17 @@ import {
   type ModelStatusAnswer,
 } from '../api/mlnode-models.ts'
 import type { Clock } from '../core/clock.ts'
+import { parseBody } from '../http/pydantic-issues.ts'
 import type { ModelRef } from '../models/files.ts'
 import type { MlnodeDeps, ModelState } from './deps.ts'
-import { readBody } from './edge.ts'
 
 export function addModels(app: FastifyInstance, { models, clock }: MlnodeDeps): void {
   app.post('/api/v1/models/status', async (request): Promise<ModelStatusAnswer> => {
-    const ref = toRef(readBody(request, modelBody))
+    const ref = toRef(parseBody(modelBody, request.body))
     return toStatusAnswer(ref, await models.status(ref), clock)
   })
   app.post('/api/v1/models/download', async (request, reply): Promise<DownloadAnswer> => {
-    const ref = toRef(readBody(request, modelBody))
+    const ref = toRef(parseBody(modelBody, request.body))
     const started = await models.download(ref)
     const task = `${ref.repo}:${ref.revision ?? 'latest'}`
     reply.code(202)
@@ -28,7 +28,7 @@ export function addModels(app: FastifyInstance, { models, clock }: MlnodeDeps): 
     return { task_id: task, status: (await models.status(ref)).status, model: toName(ref) }
   })
   app.delete('/api/v1/models', async (request): Promise<DeleteAnswer> => {
-    const ref = toRef(readBody(request, modelBody))
+    const ref = toRef(parseBody(modelBody, request.body))
     return { status: await models.remove(ref), model: toName(ref) }
   })
   app.get('/api/v1/models/list', async (): Promise<ModelListAnswer> => {

@@ -1,16 +1,17 @@
-// The broker's orders: up, down and how far an up is. What they do is decided in fleet/ (D5).
+// The broker's orders to start, and how far one is. What they do is decided in fleet/ (D5).
 import type { FastifyInstance } from 'fastify'
 import { type UpStatusAnswer, upBody } from '../api/mlnode.ts'
 import { isAbort } from '../core/abort.ts'
 import { messageOf, Refusal } from '../core/errors.ts'
 import type { UpOrder } from '../fleet/orders.ts'
+import { parseBody } from '../http/pydantic-issues.ts'
 import type { MlnodeDeps } from './deps.ts'
-import { Detail, describeRefusal, readBody, whenCallerLeaves } from './edge.ts'
+import { Detail, describeRefusal, whenCallerLeaves } from './edge.ts'
 
-export function addOrders(app: FastifyInstance, { fleet, poc, log }: MlnodeDeps): void {
+export function addOrders(app: FastifyInstance, { fleet, log }: MlnodeDeps): void {
   const { orders } = fleet
   app.post('/api/v1/inference/up', async (request, reply) => {
-    const order = toOrder(readBody(request, upBody))
+    const order = toOrder(parseBody(upBody, request.body))
     const caller = whenCallerLeaves(reply)
     try {
       await orders.up(order, caller)
@@ -21,7 +22,7 @@ export function addOrders(app: FastifyInstance, { fleet, poc, log }: MlnodeDeps)
     return { status: 'OK' }
   })
   app.post('/api/v1/inference/up/async', async (request) => {
-    const order = toOrder(readBody(request, upBody))
+    const order = toOrder(parseBody(upBody, request.body))
     try {
       await orders.upAsync(order)
     } catch (error) {
@@ -39,11 +40,6 @@ export function addOrders(app: FastifyInstance, { fleet, poc, log }: MlnodeDeps)
       error: error ?? null,
     }
   })
-  app.post('/api/v1/inference/down', () => {
-    orders.stop()
-    void poc.stop()
-    return { status: 'OK' }
-  })
 }
 
 function toOrder(body: { model: string; dtype: string; additional_args: string[] }): UpOrder {
@@ -54,8 +50,7 @@ function toOrder(body: { model: string; dtype: string; additional_args: string[]
 function toUpError(error: unknown): Detail {
   if (!(error instanceof Refusal)) return new Detail(500, messageOf(error))
   const text = describeRefusal(error)
-  const route = error.code === 'startup-in-progress' ? '/inference/up/status' : '/inference/down'
-  if (error.status !== 409 || text.includes(route)) return new Detail(error.status, text)
-  const hint = error.code === 'startup-in-progress' ? 'check its progress with' : 'stop what runs with'
-  return new Detail(409, `${text}; ${hint} /api/v1${route}`)
+  const next = '/api/v1/inference/up/status'
+  const hint = error.code === 'startup-in-progress' && !text.includes(next) ? `; check its progress with ${next}` : ''
+  return new Detail(error.status, `${text}${hint}`)
 }

@@ -3,8 +3,9 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { pocGenerate, pocInit } from '../api/mlnode-poc.ts'
 import { type EngineVersions, type QueueAnswer } from '../poc/queue.ts'
 import { wholeWork } from '../poc/round.ts'
+import { parseBody } from '../http/pydantic-issues.ts'
 import type { MlnodeDeps } from './deps.ts'
-import { Detail, readBody, whenCallerLeaves } from './edge.ts'
+import { Detail, whenCallerLeaves } from './edge.ts'
 
 export const noBackends = 'No vLLM backends available'
 /** 100,000 artifacts to validate are 10 MB. */
@@ -15,12 +16,11 @@ const base = '/api/v1/inference/pow'
 export function addPocRoutes(app: FastifyInstance, deps: MlnodeDeps): void {
   const { poc } = deps
   app.post(`${base}/init/generate`, async (request) => {
-    const outcome = await poc.begin(readBody(request, pocInit), wholeWork)
+    const outcome = await poc.begin(parseBody(pocInit, request.body), wholeWork)
     if (outcome.kind === 'no-backends') throw new Detail(503, noBackends)
     if (outcome.kind === 'failed') throw new Detail(502, { errors: outcome.errors })
     return outcome.answer
   })
-  app.post(`${base}/stop`, () => poc.stop())
   app.get(`${base}/status`, () => poc.engineStatus())
   app.get(`${base}/versions`, () => readPocVersions(deps))
   addGenerate(app, base, deps)
@@ -29,7 +29,7 @@ export function addPocRoutes(app: FastifyInstance, deps: MlnodeDeps): void {
 /** The same below both bases. */
 export function addGenerate(app: FastifyInstance, below: string, { poc }: MlnodeDeps): void {
   app.post(`${below}/generate`, { bodyLimit: generateLimit }, async (request, reply) => {
-    const ask = readBody(request, pocGenerate)
+    const ask = parseBody(pocGenerate, request.body)
     return answerQueue(reply, await poc.generate(ask, whenCallerLeaves(reply)))
   })
   app.get<{ Params: { '*': string } }>(`${below}/generate/*`, async (request, reply) =>

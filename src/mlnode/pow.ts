@@ -3,8 +3,9 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { pocGroupInit } from '../api/mlnode-poc.ts'
+import { parseBody } from '../http/pydantic-issues.ts'
 import type { MlnodeDeps } from './deps.ts'
-import { Detail, readBody, readJsonBody } from './edge.ts'
+import { Detail, takeAnyBody } from './edge.ts'
 import { addGenerate, noBackends, readPocVersions } from './poc.ts'
 
 const base = '/api/v1/pow'
@@ -15,15 +16,16 @@ const v2Body = z.looseObject({ params: z.looseObject({ seq_len: z.unknown() }) }
 
 export function addPowRoutes(app: FastifyInstance, deps: MlnodeDeps): void {
   const { poc } = deps
-  for (const route of v1Routes) {
-    app.post(`${base}${route}`, () => {
-      throw describeV1(deps)
-    })
-  }
+  void app.register(async (scope) => {
+    takeAnyBody(scope)
+    for (const route of v1Routes)
+      scope.post(`${base}${route}`, () => {
+        throw describeV1(deps)
+      })
+  })
   app.post(`${base}/init/generate`, async (request) => {
-    const raw = readJsonBody(request)
-    if (v1Body.safeParse(raw).success && !isV2(raw)) throw describeV1(deps)
-    const { group_id, n_groups, ...init } = readBody(request, pocGroupInit)
+    if (v1Body.safeParse(request.body).success && !isV2(request.body)) throw describeV1(deps)
+    const { group_id, n_groups, ...init } = parseBody(pocGroupInit, request.body)
     const outcome = await poc.begin(init, { group: group_id, of: n_groups })
     if (outcome.kind === 'no-backends') throw new Detail(503, noBackends)
     // As the engine itself says it, since these are the engine's routes.
@@ -31,7 +33,6 @@ export function addPowRoutes(app: FastifyInstance, deps: MlnodeDeps): void {
     if (outcome.kind === 'failed') throw new Detail(502, { errors: outcome.errors })
     return { ...outcome.answer, pow_status: { status: 'GENERATING' } }
   })
-  app.post(`${base}/stop`, async () => ({ ...(await poc.stop()), pow_status: { status: 'STOPPED' } }))
   app.get(`${base}/status`, () => readUnion(deps))
   app.get(`${base}/versions`, () => readPocVersions(deps))
   addGenerate(app, base, deps)

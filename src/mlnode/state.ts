@@ -1,22 +1,16 @@
-// What the broker asks every minute: state and versions; and its stop.
+// What the broker asks every minute: state and versions.
 import type { FastifyInstance } from 'fastify'
 import type { NodeState, NodeVersions } from '../api/mlnode.ts'
 import type { PocStatusAnswer } from '../api/mlnode-poc.ts'
 import type { MlnodeDeps } from './deps.ts'
 
 export function addState(app: FastifyInstance, deps: MlnodeDeps): void {
-  const { fleet, poc, version } = deps
+  const { poc, version } = deps
   app.get('/api/v1/state', () => readState(deps))
   app.get('/api/v1/versions', async (): Promise<NodeVersions> => {
     const found = await poc.versions()
     const { vllm_version = null, poc_validation_inference = false } = found ?? {}
     return { version, vllm_version, poc_validation_inference }
-  })
-  app.post('/api/v1/stop', () => {
-    fleet.orders.stop()
-    // Parking ends a round, too; but a round may wait for an engine that is just away.
-    void poc.stop()
-    return { status: 'OK' }
   })
 }
 

@@ -4,12 +4,12 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { signal } from '@preact/signals-core'
-import { fastify } from 'fastify'
 import { request } from 'undici'
 import { onTestFinished } from 'vitest'
 import type { Status } from '../../src/api/status.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLog } from '../../src/core/log.ts'
+import { createJsonApp } from '../../src/http/json-app.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
 import type { EngineView, Planned } from '../../src/fleet/fleet.ts'
 import type { Orders, UpStatus } from '../../src/fleet/orders.ts'
@@ -178,9 +178,8 @@ export async function startNode(
     log: silentLog,
     pace: { look: 50, ...options.pace },
   })
-  const app = fastify({ forceCloseConnections: true })
   const inventory = signal<Inventory>({ kind: 'none', why: 'this is a test' })
-  registerMlnode(app, {
+  const deps: MlnodeDeps = {
     version: '1.2.3',
     fleet,
     poc,
@@ -191,11 +190,15 @@ export async function startNode(
     log: silentLog,
     clock: systemClock,
     ...options.deps,
-  })
-  await app.listen({ port, host: '127.0.0.1' })
+  }
+  const { onRequest, ready } = createJsonApp({ log: silentLog, routes: (app) => registerMlnode(app, deps) })
+  await ready
+  const server = createServer(onRequest)
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
   const end = async (intent: 'stop' | 'restart') => {
     await poc.end(intent)
-    await app.close()
+    server.closeAllConnections()
+    await new Promise<void>((resolve) => server.close(() => resolve()))
   }
   onTestFinished(() => end('restart'))
   return { url, poc, fleet, stateDir, end }
