@@ -1,0 +1,188 @@
+// What must hold with the rehearsal pair and with real frps and frpc alike.
+import { readFile, stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { frpcFiles } from '../../src/tunnel/frpc-files.ts'
+import { eventually } from '../support/eventually.ts'
+import { canConnect, createWorld, endChild, frpcPid, isAlive, type Programs, token, whenPhase } from './world.ts'
+
+const limit = { timeout: 90_000 }
+
+export function testScenarios(programs: Programs): void {
+  test('a tunnel is up when a request through both remote ports came back', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    const tunnels = world.startTunnels()
+    await whenPhase(tunnels, 'proved')
+    expect(tunnels.status.value).toMatchObject({ health: 'ok' })
+    const answer = await fetch(`http://127.0.0.1:${world.ports.node}/anything`)
+    expect(answer.status).toBe(404)
+  })
+
+  test('stop leaves no frpc and no open port', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    const tunnels = world.startTunnels()
+    const pid = frpcPid(await whenPhase(tunnels, 'proved'))
+    await tunnels.end('stop')
+    expect(isAlive(pid)).toBe(false)
+    await eventually('the remote port is closed', async () => !(await canConnect(world.ports.node)))
+  })
+
+  test(
+    'configuration and token are for us alone, and the token is in neither argv nor environment',
+    limit,
+    async () => {
+      const world = await createWorld(programs)
+      await world.startFrps()
+      const pid = frpcPid(await whenPhase(world.startTunnels(), 'proved'))
+      const files = frpcFiles(join(world.folder, 'state', 'frp'), { server: world.server } as never)
+      for (const path of [files.config, files.token]) expect((await stat(path)).mode & 0o777).toBe(0o600)
+      expect(await readFile(files.config, 'utf8')).not.toContain(token)
+      for (const name of ['cmdline', 'environ'])
+        expect(await readFile(`/proc/${pid}/${name}`, 'utf8')).not.toContain(token)
+      expect(await readFile(`/proc/${pid}/environ`, 'utf8')).not.toMatch(/http_proxy/i)
+    },
+  )
+
+  test('a refused token is told, and the tunnel comes up once the server takes it', limit, async () => {
+    const world = await createWorld(programs)
+    const wrong = await world.startFrps({ auth: { token: 'another-token' } })
+    const tunnels = world.startTunnels()
+    const { problem } = await whenPhase(tunnels, 'down', 'frps-token-refused')
+    expect(problem?.evidence).toContain('token in login')
+    expect(JSON.stringify(tunnels.status.value)).not.toContain(token)
+    expect(tunnels.status.value.health).toBe('failed')
+    await endChild(wrong)
+    await world.startFrps()
+    await whenPhase(tunnels, 'proved')
+  })
+
+  test('a remote port that another frp client holds is told', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    await whenPhase(world.startTunnels(), 'proved')
+    const second = world.startTunnels({ instanceId: 'i-other', stateDir: join(world.folder, 'other') })
+    await whenPhase(second, 'down', 'tunnel-port-taken')
+  })
+
+  test('a name that is connected already is told', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    await whenPhase(world.startTunnels(), 'proved')
+    const twin = world.startTunnels({ stateDir: join(world.folder, 'twin') })
+    await whenPhase(twin, 'down', 'tunnel-name-taken')
+  })
+
+  test('a remote port that another program of the server holds is told', limit, async () => {
+    const world = await createWorld(programs)
+    const squatter = createServer().listen(world.ports.node, '127.0.0.1')
+    world.atEnd(() => squatter.close())
+    await once(squatter, 'listening')
+    await world.startFrps()
+    const { problem } = await whenPhase(world.startTunnels(), 'down', 'tunnel-port-bound')
+    expect(problem?.evidence).toContain(String(world.ports.node))
+  })
+
+  test('a remote port that the server does not allow is told', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps({ allowPorts: [{ start: 10_000, end: 19_999 }] })
+    await whenPhase(world.startTunnels(), 'down', 'tunnel-port-not-allowed')
+  })
+
+  test('a server that is away is told, and the tunnel is back when the server is', limit, async () => {
+    const world = await createWorld(programs)
+    const tunnels = world.startTunnels()
+    await whenPhase(tunnels, 'down', 'frps-unreachable')
+    const frps = await world.startFrps()
+    const before = frpcPid(await whenPhase(tunnels, 'proved'))
+    await endChild(frps)
+    await whenPhase(tunnels, 'down')
+    await world.startFrps()
+    expect(frpcPid(await whenPhase(tunnels, 'proved'))).toBe(before)
+  })
+
+  test('a frozen server is told, and the tunnel is back when the server thaws', limit, async () => {
+    const world = await createWorld(programs)
+    const frps = await world.startFrps()
+    const tunnels = world.startTunnels()
+    await whenPhase(tunnels, 'proved')
+    frps.kill('SIGSTOP')
+    await whenPhase(tunnels, 'down', 'frps-frozen')
+    frps.kill('SIGCONT')
+    await whenPhase(tunnels, 'proved')
+  })
+
+  test('a killed frpc is made anew', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    const tunnels = world.startTunnels()
+    const pid = frpcPid(await whenPhase(tunnels, 'proved'))
+    process.kill(pid, 'SIGKILL')
+    await whenPhase(tunnels, 'down')
+    expect(frpcPid(await whenPhase(tunnels, 'proved'))).not.toBe(pid)
+  })
+
+  test('a restart of the daemon keeps the same frpc, and no connection is refused meanwhile', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    const first = world.startTunnels()
+    const pid = frpcPid(await whenPhase(first, 'proved'))
+    const asking = askUntilStopped(world.ports.node)
+    await first.end('restart')
+    expect(isAlive(pid)).toBe(true)
+    const second = world.startTunnels()
+    expect(frpcPid(await whenPhase(second, 'proved'))).toBe(pid)
+    const { asked, failed } = await asking.stop()
+    expect(failed).toEqual([])
+    expect(asked).toBeGreaterThan(0)
+  })
+
+  test('a changed configuration replaces the frpc of the daemon before', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    const first = world.startTunnels({ token: 'mistyped' })
+    const before = await whenPhase(first, 'down', 'frps-token-refused')
+    const pid = frpcPid(before)
+    await first.end('restart')
+    const second = world.startTunnels()
+    expect(frpcPid(await whenPhase(second, 'proved'))).not.toBe(pid)
+    expect(isAlive(pid)).toBe(false)
+  })
+
+  test('without tunnels in the configuration the frpc of the daemon before is ended', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    const first = world.startTunnels()
+    const pid = frpcPid(await whenPhase(first, 'proved'))
+    await first.end('restart')
+    const second = world.startTunnels({ servers: [] })
+    await eventually('frpc is gone', () => !isAlive(pid))
+    expect(second.status.value.health).toBe('off')
+  })
+}
+
+/** One request after another, each on a new connection. */
+function askUntilStopped(port: number) {
+  const over = new AbortController()
+  const run = async () => {
+    const failed: string[] = []
+    let asked = 0
+    while (!over.signal.aborted) {
+      asked += 1
+      await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } })
+        .then((answer) => answer.text())
+        .catch((error: unknown) => failed.push(String(error)))
+    }
+    return { asked, failed }
+  }
+  const running = run()
+  return {
+    stop: () => {
+      over.abort()
+      return running
+    },
+  }
+}
