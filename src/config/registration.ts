@@ -44,6 +44,13 @@ export const registrationSlice = z.object({
     },
     true,
   ),
+  pocCallbackRelay: flag(
+    {
+      env: 'POC_CALLBACK_RELAY',
+      doc: 'true: PoC batches go to the API node through the node listener, so that lost ones are noticed; false: directly',
+    },
+    true,
+  ),
 })
 
 export type RegistrationConfig = z.output<typeof registrationSlice>
