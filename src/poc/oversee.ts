@@ -76,11 +76,13 @@ async function readFacts(
 
 function toFacts({ upstream, state }: Seat, relay: CallbackRelay): SeatFacts {
   const { slot, port } = upstream
+  const serving = upstream.state.peek() === 'serving'
   return {
     slot,
     port,
-    serving: upstream.state.peek() === 'serving',
-    state: state.peek(),
+    serving,
+    // What an engine that is going or gone did last is no longer true.
+    state: serving ? state.peek() : { kind: 'idle' },
     deliveries: relay.deliveries(slot),
   }
 }

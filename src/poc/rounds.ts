@@ -55,7 +55,7 @@ export function createRounds(deps: RoundsDeps): Rounds {
       if (now && !isSameRound(now, next)) held.assign(undefined, 'PoC round ends: another was asked for')
       return { kind: 'no-backends' }
     }
-    if (now && !isSameRound(now, next) && isBusy(deps.seats()) && competes(now.request, next.request)) {
+    if (now && !isSameRound(now, next) && isBusy(ready) && competes(now.request, next.request)) {
       const clash: Told = { kind: 'refused', error: describeOther(now.request), status: 409 }
       return toOutcome(ready, Array(ready.length).fill(clash), next)
     }

@@ -56,7 +56,7 @@ test('an engine that never sends its batches is a problem, with what its log say
   ]
   await problem('poc-no-callbacks')
   const withLog = async () => (await problem('poc-no-callbacks')).evidence.includes("no attribute '_sign'")
-  await eventually('the log line is shown', withLog)
+  expect(await eventually('the log line is shown', withLog)).toBe(true)
 })
 
 test('an API node that refuses the batches is a problem, with its answer', async () => {
@@ -84,7 +84,7 @@ test('an engine that stopped mining by itself is told again', async () => {
   const { node, engine } = await mine()
   await eventually('it computes', () => / [1-9]\d* nonces/.test(node.poc.parts?.value[0]?.summary ?? ''))
   const status = async () => (await call(`${engine.upstream.origin}/api/v1/pow/status`, undefined, 'GET')).body
-  await call(`${engine.upstream.origin}/api/v1/pow/stop`, {})
+  expect((await call(`${engine.upstream.origin}/api/v1/pow/stop`, {})).status).toBe(200)
   const seen = new Set<string | undefined>()
   await eventually('it mines again', async () => {
     seen.add(node.poc.status.peek().problem?.code)
@@ -121,4 +121,5 @@ test('without the relay engines are told the address of the API node', async () 
   serve(fleet, (await startEngine(0)).upstream)
   await call(`${node.url}${base}/init/generate`, pocInit({ url: collector.url }))
   await eventually('batches arrive', () => collector.batches.length > 0)
+  expect(node.poc.relay.on).toBe(false)
 })
