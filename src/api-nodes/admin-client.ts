@@ -46,9 +46,9 @@ async function send(pool: Pool, { method, path, body, timeoutMs }: Ask, abort: A
     path,
     headers: { accept: 'application/json', ...(body !== undefined && { 'content-type': 'application/json' }) },
     body: body === undefined ? null : JSON.stringify(body),
-    signal: within(timeoutMs, abort),
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
+    signal: within(Math.ceil(timeoutMs), abort),
+    headersTimeout: Math.ceil(timeoutMs),
+    bodyTimeout: Math.ceil(timeoutMs),
   })
   const chunks: Buffer[] = []
   let size = 0
@@ -77,5 +77,5 @@ function judgeFailure(error: unknown): 'unreachable' | 'silent' | 'garbage' {
 }
 
 function describeFailure(error: unknown, ask: Ask): string {
-  return judgeFailure(error) === 'silent' ? `no answer within ${ask.timeoutMs} ms` : messageOf(error)
+  return judgeFailure(error) === 'silent' ? `no answer within ${Math.ceil(ask.timeoutMs)} ms` : messageOf(error)
 }

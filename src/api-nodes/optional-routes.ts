@@ -22,8 +22,8 @@ export type OptionalDeps = {
   /** The body of our own GET /api/v1/gpu/devices. */
   gpuDevices: () => Record<string, unknown>
   startPoc: StartPoc
-  /** Shared by all API nodes: the engines mine one round at a time. */
-  poc: { startedBy?: string }
+  /** Shared by all API nodes: the engines mine one round at a time, that of the first API node which has one. */
+  poc: { claimedBy?: string }
   timing: Timing
   log: Log
 }
@@ -50,29 +50,27 @@ export class OptionalRoutes {
 
   async #startPoc(abort: AbortSignal): Promise<Problem | undefined> {
     const { config, poc, client } = this.#deps
-    if (!config.pocNode || poc.startedBy || !isOpen(this.#poc)) return undefined
+    if (!config.pocNode || poc.claimedBy || !isOpen(this.#poc)) return undefined
     const found = await this.#probe(this.#poc, abort, (id) => ({
       method: 'GET',
       path: `${toAdminRoot(config.endpoint)}/poc_init/${encodeURIComponent(id)}?access=true`,
       timeoutMs: this.#deps.timing.pocInitTimeout,
     }))
     const init = readInit(found)
-    if (!init) return undefined
+    // Another API node may have claimed the engines while we asked.
+    if (!init || poc.claimedBy) return undefined
+    poc.claimedBy = client.address
     const answer = await this.#deps.startPoc(init.version, init.body, abort)
     const isRunning = answer.status === 409
-    if (answer.status >= 300 && !isRunning) {
-      this.#poc.state = this.#poc.tries >= 3 ? 'done' : 'open'
-      return toProblem(
-        'poc-init-failed',
-        `PoC ${init.version} init of ${client.address} answered ${answer.status}: ${readError(answer.text)}`,
-      )
+    if (answer.status < 300 || isRunning) {
+      const fields = { apiNode: client.address, version: init.version }
+      this.#deps.log.info(fields, isRunning ? 'poc runs already' : 'poc started')
+      return undefined
     }
-    poc.startedBy = client.address
-    this.#deps.log.info(
-      { apiNode: client.address, version: init.version },
-      isRunning ? 'poc runs already' : 'poc started',
-    )
-    return undefined
+    delete poc.claimedBy
+    this.#poc.state = this.#poc.tries >= 3 ? 'done' : 'open'
+    const said = `answered ${answer.status}: ${readError(answer.text)}`
+    return toProblem('poc-init-failed', `PoC ${init.version} init of ${client.address} ${said}`)
   }
 
   async #sendHardware(abort: AbortSignal): Promise<void> {

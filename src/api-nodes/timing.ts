@@ -8,7 +8,7 @@ export type Timing = {
   /** After a final refusal: governance changes, so it is asked again, slowly. */
   refusedFrom: number
   refusedTo: number
-  /** First window of a retry; each further failure doubles it. 200 nodes × 3 requests of 100 ms in 4 s are 15 at once. */
+  /** First window of a retry; each further failure doubles it. 200 nodes × 3 requests of 100 ms in 8 s are 8 at once, 16 at worst. */
   retryWindow: number
   /** 3 min: with a list timeout of 5 s, 200 nodes hold about 10 requests open at an API node that hangs. */
   retryCap: number
@@ -28,7 +28,7 @@ export const defaultTiming: Timing = {
   recheckFailed: 70_000,
   refusedFrom: 600_000,
   refusedTo: 1_800_000,
-  retryWindow: 4_000,
+  retryWindow: 8_000,
   retryCap: 180_000,
   tunnelSpread: 5_000,
   secondPost: 1_000,
