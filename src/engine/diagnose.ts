@@ -49,11 +49,14 @@ export function stripPrefix(line: string): string {
 // eslint-disable-next-line no-control-regex -- colours begin with an escape character
 const colours = /\u001b\[[0-9;]*[A-Za-z]/g
 
+/** `ERROR 11-21 07:50:11 [core.py:708] ` */
+const stamp = /^[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] /
+
 /** vLLM prints its whole configuration: `trust_remote_code=True` there is no failure. */
 const isEcho = (text: string): boolean => /\bargs: |Namespace\(|engine .*with config:/.test(text)
 
 function toEvidence(text: string): string {
-  const bare = redactKeys(text.trim())
+  const bare = redactKeys(text.replace(stamp, '').trim())
   return bare.length > longestEvidence ? `${bare.slice(0, longestEvidence)}…` : bare
 }
 

@@ -122,7 +122,7 @@ export function parseCounters(text: string): EngineCounters {
 }
 
 const sumOf = (text: string, name: string): number | undefined => combine(text, name, (a, b) => a + b)
-const maxOf = (text: string, name: string): number | undefined => combine(text, name, Math.max)
+const maxOf = (text: string, name: string): number | undefined => combine(text, name, (a, b) => Math.max(a, b))
 
 function combine(text: string, name: string, join: (a: number, b: number) => number): number | undefined {
   const series = new RegExp(`^${name}(?:\\{[^\\n]*\\})? +(\\S+)`, 'gm')

@@ -1,36 +1,49 @@
 // Knows when an engine serves: /health is 200, /v1/models names the model, PoC answers where the profile has it. A refused
 // connection costs the engine nothing, so it is tried often; once something answers, slowness makes the asking slower.
 import { connect } from 'node:net'
+import type { ReadonlySignal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
+import { watch } from '../core/watch.ts'
 import type { Answer, EngineClient } from './client.ts'
 import { engineProblem } from './problems.ts'
 
 export type Expected = { model: string; port: number; hasPoc: boolean }
 
-/** While nobody listens: half of it is the median delay until it is noticed. */
-const refusedPause = 15
+/** While nobody listens; an attempt costs 0.5 ms of our CPU. Half of it is the median delay where the log says nothing. */
+const refusedPause = 30
+/** Once the log says that it is about to listen, and for how long that is believed. */
+const soonPause = 4
+const soonFor = 5000
 const slowestPause = 500
 /** A listening engine that stays wrong for so long will not become right: it was started up before it listened. */
 const wrongFor = { 'engine-unhealthy': 60_000, 'engine-wrong-model': 5000, 'engine-poc-missing': 10_000 }
 
 type Wrong = { code: keyof typeof wrongFor; evidence: string }
 
+export type ReadyOptions = {
+  clock?: Clock
+  /** True once its log says that it is about to listen. */
+  soon?: ReadonlySignal<boolean>
+}
+
 /** Resolves when it serves (undefined), or is known never to. Rejects with the abort's reason; the caller brings the bound. */
 export async function whenReady(
   client: EngineClient,
   expected: Expected,
   abort: AbortSignal,
-  clock: Clock = systemClock,
+  options: ReadyOptions = {},
 ): Promise<Problem | undefined> {
+  const clock = options.clock ?? systemClock
+  const nap = startNap(options.soon, clock, abort)
   let wrong: (Wrong & { since: number }) | undefined
-  let pause = refusedPause
+  let pause = 0
   for (;;) {
     abort.throwIfAborted()
     if (!(await isListening(expected.port))) {
       wrong = undefined
-      pause = refusedPause
-      await clock.wait(refusedPause, abort)
+      pause = 0
+      await nap()
       continue
     }
     const began = clock.now()
@@ -41,9 +54,24 @@ export async function whenReady(
       else if (clock.now() - wrong.since > wrongFor[found.code]) return engineProblem(found.code, found.evidence)
     }
     // Never more than a fifth of its time goes into answering us.
-    pause = Math.min(slowestPause, Math.max(pause * 1.3, (clock.now() - began) * 4))
+    pause = Math.min(slowestPause, Math.max(10, pause * 1.3, (clock.now() - began) * 4))
     await clock.wait(pause, abort)
   }
+}
+
+function startNap(soon: ReadonlySignal<boolean> | undefined, clock: Clock, abort: AbortSignal): () => Promise<void> {
+  const bell = new AbortController()
+  let until = 0
+  const ring = () => {
+    until = clock.now() + soonFor
+    bell.abort()
+  }
+  if (soon) watch(soon, (is) => is && ring(), abort)
+  const either = AbortSignal.any([abort, bell.signal])
+  return () =>
+    bell.signal.aborted
+      ? clock.wait(clock.now() < until ? soonPause : refusedPause, abort)
+      : clock.wait(refusedPause, either)
 }
 
 /** Undefined: all is well. busy: no answer in time, which says nothing. */
@@ -53,14 +81,13 @@ async function askAll(
   abort: AbortSignal,
 ): Promise<Wrong | 'busy' | undefined> {
   const options = { timeout: 5000, abort }
-  const health = await client.health(options)
-  if (health.kind !== 'answer') return 'busy'
-  if (health.status !== 200) return { code: 'engine-unhealthy', evidence: `GET /health: ${describeAnswer(health)}` }
-  const [models, poc] = await Promise.all([
+  const [health, models, poc] = await Promise.all([
+    client.health(options),
     client.models(options),
     expected.hasPoc ? client.pocStatus(options) : undefined,
   ])
-  if (models.kind !== 'answer' || (poc && poc.kind !== 'answer')) return 'busy'
+  if (health.kind !== 'answer' || models.kind !== 'answer' || (poc && poc.kind !== 'answer')) return 'busy'
+  if (health.status !== 200) return { code: 'engine-unhealthy', evidence: `GET /health: ${describeAnswer(health)}` }
   const names = toModelNames(models.body)
   if (!names.includes(expected.model))
     return { code: 'engine-wrong-model', evidence: `/v1/models: ${names.join(', ')}; expected ${expected.model}` }

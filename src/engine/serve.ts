@@ -1,5 +1,5 @@
 // From launched to serving, and on while it serves: progress out of the log, the deadline of a load, readiness, liveness.
-import type { Signal } from '@preact/signals-core'
+import { computed, type Signal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import { isAbort } from '../core/abort.ts'
 import type { Body } from '../core/body.ts'
@@ -11,7 +11,7 @@ import { whenStuck } from './hang-watch.ts'
 import type { End, EngineDeps, EngineSpec, Phase, Progress } from './life.ts'
 import { engineProblem } from './problems.ts'
 import { whenReady } from './readiness.ts'
-import { parseStage } from './stage.ts'
+import { isAboutToListen, parseStage } from './stage.ts'
 import type { Upstream } from './upstream.ts'
 
 export type ServeParts = {
@@ -45,10 +45,11 @@ async function load(parts: ServeParts, abort: AbortSignal): Promise<Problem | un
   const loaded = new AbortController()
   const side = AbortSignal.any([abort, loaded.signal])
   const seen = { at: clock.now(), lines: new Set<string>() }
+  const soon = computed(() => isAboutToListen(progress.value))
   const following = follow(body.logPath, { progress, seen, clock }, side)
   try {
     return await Promise.race([
-      whenReady(client, { model: spec.model, port: spec.port, hasPoc: spec.hasPoc }, side, clock),
+      whenReady(client, { model: spec.model, port: spec.port, hasPoc: spec.hasPoc }, side, { clock, soon }),
       whenStalled(seen, deps.times.start, { clock, progress }, side),
     ])
   } finally {

@@ -40,3 +40,7 @@ export function parseStage(line: string): Stage | undefined {
   const found = markers.find(([, pattern]) => pattern.test(text))
   return found && { stage: found[0] }
 }
+
+/** What uvicorn prints in the moments before it listens. */
+export const isAboutToListen = ({ stage }: { stage?: string }): boolean =>
+  stage === 'starting HTTP' || stage === 'ready'

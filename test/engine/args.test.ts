@@ -55,7 +55,7 @@ test('spelling and order never matter', () => {
         const spelled = `--${name.replaceAll('-', '_')}`
         return equals ? [`${spelled}=${value}`] : [spelled, String(value)]
       })
-      return equivalent(plain, other, 'auto')
+      expect(equivalent(plain, other, 'auto')).toBe(true)
     }),
   )
 })

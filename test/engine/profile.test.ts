@@ -70,7 +70,7 @@ const plans: [title: string, more: object, expected: object][] = [
   ['never more than allowed', { tp: 1, maxInstances: 3 }, { instances: 3, remainder: 5 }],
 ]
 for (const [title, more, expected] of plans) {
-  test(title, () => {
+  test(`${title}`, () => {
     expect(planParallel({ ...wish, ...more })).toMatchObject(expected)
   })
 }
