@@ -65,7 +65,7 @@ export function testScenarios(programs: Programs): void {
     await world.startFrps()
     await whenPhase(world.startTunnels(), 'proved')
     const second = world.startTunnels({ instanceId: 'i-other', stateDir: join(world.folder, 'other') })
-    await whenPhase(second, 'down', 'tunnel-port-taken')
+    await expect(whenPhase(second, 'down', 'tunnel-port-taken')).resolves.toMatchObject({ phase: 'down' })
   })
 
   test('a name that is connected already is told', limit, async () => {
@@ -73,7 +73,7 @@ export function testScenarios(programs: Programs): void {
     await world.startFrps()
     await whenPhase(world.startTunnels(), 'proved')
     const twin = world.startTunnels({ stateDir: join(world.folder, 'twin') })
-    await whenPhase(twin, 'down', 'tunnel-name-taken')
+    await expect(whenPhase(twin, 'down', 'tunnel-name-taken')).resolves.toMatchObject({ phase: 'down' })
   })
 
   test('a remote port that another program of the server holds is told', limit, async () => {
@@ -89,7 +89,9 @@ export function testScenarios(programs: Programs): void {
   test('a remote port that the server does not allow is told', limit, async () => {
     const world = await createWorld(programs)
     await world.startFrps({ allowPorts: [{ start: 10_000, end: 19_999 }] })
-    await whenPhase(world.startTunnels(), 'down', 'tunnel-port-not-allowed')
+    await expect(whenPhase(world.startTunnels(), 'down', 'tunnel-port-not-allowed')).resolves.toMatchObject({
+      phase: 'down',
+    })
   })
 
   test('a server that is away is told, and the tunnel is back when the server is', limit, async () => {
@@ -112,7 +114,7 @@ export function testScenarios(programs: Programs): void {
     frps.kill('SIGSTOP')
     await whenPhase(tunnels, 'down', 'frps-frozen')
     frps.kill('SIGCONT')
-    await whenPhase(tunnels, 'proved')
+    await expect(whenPhase(tunnels, 'proved')).resolves.toMatchObject({ phase: 'proved' })
   })
 
   test('a killed frpc is made anew', limit, async () => {

@@ -26,7 +26,7 @@ export type World = Awaited<ReturnType<typeof createWorld>>
 
 export async function createWorld(programs: Programs) {
   const folder = await mkdtemp(join(tmpdir(), 'gonka-frp-'))
-  const ends: (() => Promise<unknown> | unknown)[] = [() => rm(folder, { recursive: true, force: true, maxRetries: 5 })]
+  const ends: (() => unknown)[] = [() => rm(folder, { recursive: true, force: true, maxRetries: 5 })]
   onTestFinished(async () => {
     for (const end of ends.toReversed()) await end()
   })
@@ -83,7 +83,7 @@ export async function createWorld(programs: Programs) {
     frpcPath,
     /** Folders of all lives that the state still knows. */
     lives: () => readdir(join(folder, 'state', 'frp-lives')).catch(() => []),
-    atEnd: (end: () => Promise<unknown> | unknown) => ends.push(end),
+    atEnd: (end: () => unknown) => ends.push(end),
   }
 }
 
