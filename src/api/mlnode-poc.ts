@@ -30,15 +30,16 @@ export type PocInit = z.output<typeof pocInit>
 /** As the PoC AMI takes it: the caller already has one group of several, which we split further. */
 export const pocGroupInit = z
   .object({ ...common, group_id: z.int().min(0).default(0), n_groups: z.int().positive().default(1) })
-  .refine(({ group_id, n_groups }) => group_id < n_groups, { path: ['group_id'], message: 'must be less than n_groups' })
+  .refine(({ group_id, n_groups }) => group_id < n_groups, {
+    path: ['group_id'],
+    message: 'must be less than n_groups',
+  })
 
 export const pocGenerate = z.object({
   ...common,
   nonces: z.array(z.int().min(0)),
   wait: z.boolean().default(false),
-  validation: z
-    .object({ artifacts: z.array(z.looseObject({ nonce: z.int(), vector_b64: z.string() })) })
-    .nullish(),
+  validation: z.object({ artifacts: z.array(z.looseObject({ nonce: z.int(), vector_b64: z.string() })) }).nullish(),
   stat_test: z.looseObject({}).nullish(),
   enforced_k_steps: z.unknown().optional(),
   debug: z.unknown().optional(),

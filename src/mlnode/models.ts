@@ -11,8 +11,8 @@ import {
 } from '../api/mlnode-models.ts'
 import type { Clock } from '../core/clock.ts'
 import { parseBody } from '../http/pydantic-issues.ts'
-import type { ModelRef } from '../models/files.ts'
-import type { MlnodeDeps, ModelState } from './deps.ts'
+import type { ModelRef, ModelState } from '../models/files.ts'
+import type { MlnodeDeps } from './deps.ts'
 
 export function addModels(app: FastifyInstance, { models, clock }: MlnodeDeps): void {
   app.post('/api/v1/models/status', async (request): Promise<ModelStatusAnswer> => {

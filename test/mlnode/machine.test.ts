@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { Refusal } from '../../src/core/errors.ts'
 import type { Inventory } from '../../src/gpu/inventory.ts'
 import { renderNanoseconds } from '../../src/mlnode/clock.ts'
-import type { NodeModels } from '../../src/mlnode/deps.ts'
+import type { ModelsOnDisk } from '../../src/models/models.ts'
 import { call, createFleet, noModels, serve, startMute, startNode } from '../poc/world.ts'
 
 const get = (url: string) => call(url, undefined, 'GET')
@@ -102,7 +102,7 @@ test('after a step of the wall clock it is the wall clock that counts', () => {
   expect(renderNanoseconds(5000, 1000.25)).toBe('5000000000')
 })
 
-function models(over: Partial<NodeModels>) {
+function models(over: Partial<ModelsOnDisk>) {
   return startNode({ fleet: createFleet(1), deps: { models: { ...noModels, ...over } } })
 }
 const body = { hf_repo: 'org/name', hf_commit: 'c'.repeat(40) }

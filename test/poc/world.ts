@@ -14,7 +14,8 @@ import { Upstream } from '../../src/engine/upstream.ts'
 import type { EngineView, Planned } from '../../src/fleet/fleet.ts'
 import type { Orders, UpStatus } from '../../src/fleet/orders.ts'
 import type { Inventory } from '../../src/gpu/inventory.ts'
-import type { MlnodeDeps, NodeModels } from '../../src/mlnode/deps.ts'
+import type { MlnodeDeps } from '../../src/mlnode/deps.ts'
+import type { ModelsOnDisk } from '../../src/models/models.ts'
 import { registerMlnode } from '../../src/mlnode/app.ts'
 import { type Poc, startPoc } from '../../src/poc/poc.ts'
 import type { PocPace } from '../../src/poc/progress.ts'
@@ -142,7 +143,7 @@ export function serve(fleet: FakeFleet, engine: Upstream): void {
   fleet.upstreams.value = [...fleet.upstreams.peek(), engine]
 }
 
-export const noModels: NodeModels = {
+export const noModels: ModelsOnDisk = {
   status: async () => ({ status: 'NOT_FOUND' }),
   download: async () => 'started',
   remove: async () => 'deleted',
