@@ -77,7 +77,7 @@ export class Registration {
       if (gate === 'open' && before !== 'open') {
         this.#openedFrom = before
         this.#openings.value += 1
-      } else if (gate !== 'open' && this.#view.peek().phase !== 'registered') this.#set({ phase: gate })
+      } else if (gate !== 'open' && !this.#isSettled()) this.#set({ phase: gate })
       before = gate
     }
     watch(this.#deps.gate, see, abort)
@@ -94,7 +94,7 @@ export class Registration {
     const closed = gate.peek()
     if (closed === 'open') return this.#settle(looked, abort)
     this.#ahead = looked
-    if (this.#view.peek().phase !== 'registered') this.#set({ phase: closed }, undefined)
+    if (!this.#isSettled()) this.#set({ phase: closed }, undefined)
     return this.#verifyWait()
   }
 
@@ -194,18 +194,24 @@ export class Registration {
     return judgeRetry(timing, this.#failures, random())
   }
 
-  /** Waits, or until the gate opens. All tunnels of a server come back together, so a known record waits a little more. */
+  /** Waits, or until the gate opens (which mends nothing that is final). All tunnels of a server come back together, so a known record waits a little more. */
   async #rest(ms: number, seen: number, abort: AbortSignal): Promise<void> {
     const { clock, random, timing } = this.#deps
     const side = new AbortController()
     const forget = onAbort(abort, () => side.abort())
     const opened = until(this.#openings, (count) => count !== seen, side.signal).catch(() => 0)
-    await Promise.race([clock.wait(ms, side.signal), opened])
+    const isFinal = this.#isSettled() && this.#view.peek().phase !== 'registered'
+    await Promise.race([clock.wait(ms, side.signal), ...(isFinal ? [] : [opened])])
     side.abort()
     forget()
     const isTunnel = this.#openings.peek() !== seen && this.#openedFrom === 'waiting-tunnel'
     const isKnown = this.#view.peek().phase === 'registered' || this.#failures > 0
     if (isTunnel && isKnown) await clock.wait(spread(0, timing.tunnelSpread, random()), abort)
+  }
+
+  /** What the API node said counts, whatever becomes of our engine and tunnel. */
+  #isSettled(): boolean {
+    return ['registered', 'refused', 'differs'].includes(this.#view.peek().phase)
   }
 
   #verifyWait(): number {

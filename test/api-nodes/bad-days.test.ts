@@ -136,3 +136,14 @@ test('ending cuts a request that hangs', async () => {
   expect(performance.now() - began).toBeLessThan(5_000)
   await eventually('the request is gone', () => node.world.inFlight === 0)
 })
+
+test('a tunnel that comes and goes does not repeat what was refused', async () => {
+  const node = await rehearse({ governance: { 'another/model': [] } })
+  const tunnel = signal<TunnelState>('up')
+  const { view } = await startPart([node], { tunnelFor: () => tunnel })
+  await eventually('refused', () => view()?.phase === 'refused')
+  for (const state of ['waiting', 'up', 'waiting', 'up'] as const) tunnel.value = state
+  await new Promise((resolve) => setTimeout(resolve, 4 * quick.tunnelSpread))
+  expect(posts(node)).toHaveLength(1)
+  expect(view()?.phase).toBe('refused')
+})
