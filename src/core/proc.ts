@@ -24,7 +24,7 @@ export function readProcStat(pid: number): ProcStat | undefined {
 export function parseProcStat(text: string): ProcStat | undefined {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const [state, ppid, group, session] = fields
-  if (state === undefined || state === 'Z' || state === 'X') return undefined
+  if (group === undefined || state === 'Z' || state === 'X') return undefined
   return {
     pid: Number.parseInt(text, 10),
     ppid: Number(ppid),

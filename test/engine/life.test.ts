@@ -100,6 +100,28 @@ test('a load without progress is given up, one that moves is not', async () => {
   await whenPhase(start(slow), 'serving')
 })
 
+test('an engine that listens before it is healthy is waited for', async () => {
+  const bed = await engineBed({ LATE_HEALTH_MS: '700' })
+  const life = start(bed)
+  await eventually('it listens', () => fetch(`${life.upstream.origin}/health`).then(({ status }) => status === 503))
+  expect(life.upstream.state.value).toBe('loading')
+  await whenPhase(life, 'serving')
+})
+
+test('ten lives in a row on one port, ended while they load or serve, leave nothing', async () => {
+  const bed = await engineBed({ LOAD_MS: '10' }, { stop: 5000 })
+  const pids: number[] = []
+  for (let round = 0; round < 10; round += 1) {
+    const life = start(bed)
+    const target = round % 2 === 0 ? 'serving' : 'loading'
+    await eventually(target, () => life.phase.value === target || life.phase.value === 'serving')
+    pids.push(...(await pidsOf(bed, life)))
+    await life.stop({ drain: false })
+  }
+  expect(pids.filter(alive)).toEqual([])
+  expect(await readdir(bed.deps.livesFolder)).toEqual([])
+})
+
 test('a program that is not there is an end with a reason', async () => {
   const bed = await engineBed()
   bed.spec = { ...bed.spec, python: '/nowhere/python' }
