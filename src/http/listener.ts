@@ -14,6 +14,7 @@ import { createStatus, type StatusSignal } from '../core/status-signal.ts'
 import { findPortHolder } from './port-holder.ts'
 import { describeListenProblem, type HttpProblemCode } from './problems.ts'
 import { createHttpServer, type OnRequest } from './server.ts'
+import { createTraffic } from './traffic.ts'
 
 export type ListenerOptions = {
   /** Also its name in the fd store. */
@@ -45,11 +46,12 @@ export function startListener(options: ListenerOptions): Listener {
   const address = signal<{ host: string; port: number } | undefined>(undefined)
   const ending = new AbortController()
   const state: { ended?: Promise<void> } = {}
+  const traffic = createTraffic()
   const server = createHttpServer((request, response) => {
-    // The last answer on this connection: the caller's next one waits in the backlog for our successor.
-    if (ending.signal.aborted) response.shouldKeepAlive = false
+    traffic.note(response)
     options.onRequest(request, response)
   })
+  server.on('connection', (socket) => traffic.connect(socket))
   const opened = open()
   return {
     name: `listener ${name}`,
@@ -76,6 +78,7 @@ export function startListener(options: ListenerOptions): Listener {
 
   async function end(intent: Intent): Promise<void> {
     ending.abort()
+    traffic.hush()
     await opened
     if (intent !== 'restart') fdStore.forget(name)
     await closeServer(server, intent === 'restart' ? restartDrainMs : (options.drainMs ?? 30_000))
@@ -137,7 +140,7 @@ function listen(server: Server, where: { host?: string; port?: number; fd?: numb
   })
 }
 
-/** Stops accepting, closes idle connections, waits for running requests at most `patience` ms, destroys the rest. */
+/** Stops accepting, waits for running requests at most `patience` ms, destroys the rest. */
 function closeServer(server: Server, patience: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => server.closeAllConnections(), patience)

@@ -4,6 +4,13 @@ import { InvalidBody } from './json-app.ts'
 
 export type PydanticIssue = { type: string; loc: (string | number)[]; msg: string; input: unknown }
 
+const typeNames: Record<string, string> = {
+  boolean: 'bool_type',
+  array: 'list_type',
+  object: 'dict_type',
+  number: 'float_type',
+}
+
 /** @throws InvalidBody, which the edge answers as 422 */
 export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
   const parsed = schema.safeParse(body, { reportInput: true })
@@ -24,6 +31,6 @@ function toPydantic(issue: z.core.$ZodIssue, body: unknown): PydanticIssue[] {
   if (issue.code === 'invalid_type' && issue.input === undefined) {
     return [{ type: 'missing', loc, msg: 'Field required', input: body ?? null }]
   }
-  const type = issue.code === 'invalid_type' ? `${issue.expected}_type` : 'value_error'
+  const type = issue.code === 'invalid_type' ? (typeNames[issue.expected] ?? `${issue.expected}_type`) : 'value_error'
   return [{ type, loc, msg: issue.message, input: issue.input }]
 }

@@ -3,14 +3,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ReadonlySignal } from '@preact/signals-core'
 import type { Upstream } from '../engine/upstream.ts'
 import { stripVersionPrefix, toPath } from '../http/prefix.ts'
-import { sendDetail } from '../http/send.ts'
+import { sendDetail, sendText } from '../http/send.ts'
 import type { OnRequest } from '../http/server.ts'
 import type { ProxyRequest } from './proxy.ts'
 import { readMergedMetrics } from './scrape.ts'
 
-export type InferenceAppOptions = { upstreams: ReadonlySignal<readonly Upstream[]>; proxy: ProxyRequest }
+export type InferenceAppOptions = {
+  upstreams: ReadonlySignal<readonly Upstream[]>
+  proxy: ProxyRequest
+  /** Proves our tunnels: the JSON body for its own path. */
+  answerNonce?: (path: string) => string | undefined
+}
 
-export function createInferenceApp({ upstreams, proxy }: InferenceAppOptions): OnRequest {
+export function createInferenceApp({ upstreams, proxy, answerNonce }: InferenceAppOptions): OnRequest {
   const serves = () => upstreams.peek().some(({ state }) => state.peek() === 'serving')
   return (request, response) => {
     const path = stripVersionPrefix(toPath(request.url ?? '/'))
@@ -18,6 +23,8 @@ export function createInferenceApp({ upstreams, proxy }: InferenceAppOptions): O
     const name = path.split('?', 1)[0]
     if (name === '/version') return proxy(request, response, path)
     const isRead = request.method === 'GET' || request.method === 'HEAD'
+    const proof = answerNonce?.(path)
+    if (proof !== undefined) return sendText(response, 'application/json', proof)
     if (name !== '/health' && name !== '/metrics') return refuse(request, response, 404)
     if (!isRead) return refuse(request, response, 405)
     if (name === '/health') return sendHealth(response, serves())
