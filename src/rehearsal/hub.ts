@@ -43,6 +43,8 @@ export const defaultHubKnobs: HubKnobs = {
 }
 
 export interface RehearsalHub {
+  /** Repositories may be added at any time. */
+  readonly root: string
   readonly url: string
   readonly knobs: HubKnobs
   /** Each request: where it came to, its path, its Range and whether it carried a token. */
@@ -63,6 +65,7 @@ export async function startRehearsalHub(root: string, knobs: Partial<HubKnobs> =
   const url = await listen(hub, port)
   return {
     url,
+    root,
     knobs: world.knobs,
     requests: world.requests,
     close: async () => {
