@@ -52,6 +52,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     poke.value,
     desk.generation.value,
     deps.inventory.value,
+    book.problem.value,
     readFiles(book, planner.filesOf),
     roster.members.value.map((one) => one.life.phase.value),
   ])

@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest'
+import { type Failure, judgeRestart, recordFailure } from '../../src/fleet/restart-policy.ts'
+
+const problem = { code: 'x', title: 'it broke', evidence: 'line 7', remedy: 'mend it' }
+const failure = (at: number, more: Partial<Failure> = {}): Failure => ({
+  at,
+  servedFor: 0,
+  retry: 'transient',
+  problem,
+  random: 0.5,
+  ...more,
+})
+const toList = (...all: Failure[]) => all.reduce<Failure[]>((list, next) => recordFailure(list, next), [])
+
+test('waits grow with each failure', () => {
+  const one = judgeRestart([failure(0)], 0)
+  const three = judgeRestart([failure(0), failure(1), failure(2)], 2)
+  expect(one).toMatchObject({ kind: 'backing-off', until: 500 })
+  expect(three).toMatchObject({ kind: 'backing-off', until: 2002 })
+  expect(judgeRestart([failure(0)], 500)).toEqual({ kind: 'now' })
+})
+
+test('the wait is spread, and the same each time it is asked for', () => {
+  const untils = [0, 1].map((random) => judgeRestart([failure(0, { random })], 0))
+  expect(untils).toMatchObject([{ until: 375 }, { until: 625 }])
+})
+
+test('a stable run forgets what was before it', () => {
+  const before = [1, 2, 3, 4].map((at) => failure(at))
+  expect(judgeRestart(toList(...before, failure(900_000, { servedFor: 600_000 })), 900_000)).toMatchObject({
+    kind: 'backing-off',
+    until: 900_500,
+  })
+})
+
+test('five failures without a stable run are a crash loop: given up with the cause, tried again slowly', () => {
+  const list = toList(...[1, 2, 3, 4, 5].map((at) => failure(at)))
+  expect(judgeRestart(list, 5)).toMatchObject({
+    kind: 'given-up',
+    until: 600_005,
+    problem: { code: 'engine-crash-loop', evidence: expect.stringContaining('line 7') as string },
+  })
+  expect(judgeRestart(list, 600_005)).toEqual({ kind: 'now' })
+})
+
+test('what starting again cannot cure is not tried again; what the host must cure is tried slowly', () => {
+  expect(judgeRestart([failure(0, { retry: 'never' })], 1e9)).toEqual({ kind: 'given-up', problem })
+  expect(judgeRestart([failure(0, { retry: 'host' })], 1)).toMatchObject({ kind: 'given-up', until: 600_000, problem })
+})
+
+test('the list of failures stays short', () => {
+  expect(toList(...Array.from({ length: 100 }, (_, at) => failure(at)))).toHaveLength(32)
+})
