@@ -2,7 +2,7 @@
 import type { RegistrationBody } from '../config/registration-json.ts'
 import type { RegistrationConfig } from '../config/registration.ts'
 import type { Clock } from '../core/clock.ts'
-import { messageOf } from '../core/errors.ts'
+import { codeOf, messageOf } from '../core/errors.ts'
 import type { HostPort } from '../core/host-port.ts'
 import type { AdminClient } from './admin-client.ts'
 import { judgeAnswer, type Verdict } from './classify.ts'
@@ -59,7 +59,9 @@ async function render({
     return body ? { body } : { kind: 'final', code: 'model-not-set', evidence: 'MODEL_NAME is not set' }
   } catch (error) {
     const evidence = `towards ${client.address}: ${messageOf(error)}`
-    return { kind: 'transient', code: 'own-address-unknown', evidence }
+    // A name that does not resolve is no question of our own address.
+    const isName = ['ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT'].includes(codeOf(error) ?? '')
+    return { kind: 'transient', code: isName ? 'api-node-unreachable' : 'own-address-unknown', evidence }
   }
 }
 

@@ -27,7 +27,10 @@ export async function readOwnAddress(apiNode: HostPort): Promise<string> {
 
 async function bounded<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
   const timer = Promise.withResolvers<never>()
-  const clock = setTimeout(() => timer.reject(new Error(`${what} did not resolve within ${ms} ms`)), ms)
+  const clock = setTimeout(
+    () => timer.reject(Object.assign(new Error(`${what} did not resolve within ${ms} ms`), { code: 'ETIMEDOUT' })),
+    ms,
+  )
   try {
     return await Promise.race([work, timer.promise])
   } finally {

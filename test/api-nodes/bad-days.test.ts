@@ -147,3 +147,9 @@ test('a tunnel that comes and goes does not repeat what was refused', async () =
   expect(posts(node)).toHaveLength(1)
   expect(view()?.phase).toBe('refused')
 })
+
+test('a name that does not resolve is an API node that cannot be reached, not a question of our own address', async () => {
+  const facts = { model: 'm', args: [], tunnelled: false, ports: { inference: 1, node: 2 } }
+  const { view } = await startPart([], { facts, raw: { apiNodes: 'nowhere.invalid:9200' } })
+  expect((await eventually('a problem', () => view()?.problem)).code).toBe('api-node-unreachable')
+})
