@@ -160,9 +160,10 @@ function withPid(record: BodyRecord, pid: number | undefined): BodyRecord {
 
 function unknownLife(folder: string): BodyRecord {
   const id = basename(folder)
-  const cgroup = join(findOwnCgroup() ?? '/', id)
+  const own = findOwnCgroup()
   const launchedAt = new Date(0).toISOString()
-  return { id, folder, bootId: readBootId(), cgroup, origin: '', launchedAt, meta: undefined }
+  const known = { id, folder, bootId: readBootId(), origin: '', launchedAt, meta: undefined }
+  return own ? { ...known, cgroup: join(own, id) } : known
 }
 
 function createBody(record: BodyRecord, how: { adopted: boolean; clock: Clock; child?: ChildProcess }): Body {

@@ -57,6 +57,8 @@ const rules: readonly Rule[] = [
   ...drop('calculate-kv-scales override-pooler-config', { until: '0.15' }),
   ...drop('shutdown-timeout', { since: '0.18' }),
   ...drop('kv-cache-memory-bytes safetensors-load-strategy', { since: '0.11' }),
+  // Older ones read VLLM_ATTENTION_BACKEND instead, which goes on to them untouched.
+  ...drop('attention-backend', { since: '0.13' }),
   ...drop('max-cudagraph-capture-size', { since: '0.12' }),
   { flag: 'rope-scaling', until: '0.12', instead: ropeOverride },
   {

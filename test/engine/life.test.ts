@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -247,6 +247,34 @@ test('an idle engine, and one that works, are left alone', async () => {
   })
   expect(answer.status).toBe(200)
   expect(life.phase.value).toBe('serving')
+})
+
+test('a client that reads slowly keeps a request open, and costs no engine', async () => {
+  const bed = await engineBed({}, { hangGrace: 200 })
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  using _turn = life.upstream.begin()
+  await eventually('it was asked to prove that it works', async () => {
+    const text = await (await fetch(`${life.upstream.origin}/metrics`)).text()
+    return /^vllm:generation_tokens_total\{.*\} [1-9]/m.test(text)
+  })
+  expect(life.phase.value).toBe('serving')
+})
+
+test('rubbish among the lives is told and put away, and hinders nobody', async () => {
+  const bed = await engineBed()
+  const life = start(bed)
+  await whenPhase(life, 'serving')
+  life.leave()
+  await life.ended
+  const { livesFolder } = bed.deps
+  await writeFile(join(livesFolder, 'a-file'), 'x')
+  await mkdir(join(livesFolder, 'engine-0-rubbish'))
+  await writeFile(join(livesFolder, 'engine-0-rubbish', 'record.json'), '\0\0{"id":')
+  const adopted = await adoptEngines(livesFolder, bed.deps)
+  adopted.forEach(endedAfterwards)
+  expect(adopted.map(({ id }) => id)).toEqual([life.id])
+  expect(await readdir(livesFolder)).not.toContain('engine-0-rubbish')
 })
 
 test('the logs of the last lives of a slot stay, older ones go', async () => {
