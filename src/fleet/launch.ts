@@ -31,7 +31,7 @@ export async function launch(plan: EnginePlan, deps: LaunchDeps): Promise<void> 
   }
 }
 
-function toOurs({ config: { listeners }, roster }: LaunchDeps): Set<number> {
+function toOurs({ config: { listeners, launches }, roster }: LaunchDeps): Set<number> {
   const engines = roster.members.peek().map((one) => one.life.spec.port)
-  return new Set([listeners.nodePort, listeners.inferencePort, listeners.controlPort, ...engines])
+  return new Set([listeners.nodePort, listeners.inferencePort, listeners.controlPort, launches.grpcPort, ...engines])
 }

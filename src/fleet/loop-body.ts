@@ -172,9 +172,9 @@ function keepPlanned(
 
 async function readConfigured({ book, planner, state }: BodyDeps): Promise<void> {
   const wish = book.wishes.peek().configuration
-  if (wish?.kind !== 'run') return
-  const resolved = await planner.resolve(wish.ask, 'configuration')
-  const args = resolved.kind === 'planned' ? resolved.plans[0]?.args : undefined
+  const resolved = wish?.kind === 'run' ? await planner.resolve(wish.ask, 'configuration') : undefined
+  // Without a wish of its own (INFERENCE_NODE=false) nobody looks for the files, and the split is as it was written.
+  const args = resolved ? resolved.kind === 'planned' && resolved.plans[0]?.args : planner.configuredArgs()
   if (args && JSON.stringify(args) !== JSON.stringify(state.configuredArgs.peek())) state.configuredArgs.value = args
 }
 

@@ -99,6 +99,7 @@ export class OrdersDesk implements Orders {
 
   async #accept(ask: Ask, before: number): Promise<Taken> {
     const { book, clock, resolve, forgive } = this.#deps
+    if (ask.model.trim() === '') throw new Refusal('impossible-order', 400, 'the order names no model')
     await book.load()
     const next = await resolve(ask)
     if (next.kind === 'impossible') throw refuseImpossible(ask, next.problem)
@@ -176,7 +177,9 @@ export class OrdersDesk implements Orders {
     const seen = await until(report, isDecided, AbortSignal.any([caller, intent.ended.signal, abort])).catch(
       (error: unknown) => {
         if (caller.aborted) throw error
-        throw refuseCancelled()
+        throw abort.aborted
+          ? new Refusal('node-ending', 503, 'start not waited for: the node is ending')
+          : refuseCancelled()
       },
     )
     if (seen.progress.kind === 'failed') throw refuseFailed(seen.progress.problem)

@@ -13,7 +13,7 @@ import type { Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
 import type { EngineSpec } from './lives.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
-import { isSameAsk, isSamePlan, resolve, toAutoDtype, toModelRef } from './resolve.ts'
+import { isSameAsk, isSamePlan, resolve, toAutoDtype, toConfiguredArgs, toModelRef } from './resolve.ts'
 import type { Ask } from './wish.ts'
 
 /** How long what was read from the venv and from config.json is believed: both may be replaced while we run, ms. */
@@ -44,6 +44,8 @@ export type Planner = {
   recall: (spec: EngineSpec) => EnginePlan
   isSame: (one: EnginePlan, other: EnginePlan) => boolean
   isSameAsk: (one: Ask, other: Ask) => Promise<boolean>
+  /** The arguments of the configuration before its files are known; undefined while the GPUs are not. */
+  configuredArgs: () => readonly string[] | undefined
   /** The files of that wish; the loop wakes with them. */
   filesOf: (ask: Ask) => ReadonlySignal<Files>
 }
@@ -67,6 +69,7 @@ export function createPlanner(deps: PlannerDeps): Planner {
     filesOf,
     isSame,
     resolve: resolveAsk,
+    configuredArgs: () => toConfiguredArgs(config.engine, inventory.peek()),
     async isSameAsk(one, other) {
       if (isSameAsk(one, other, config.engine, autoDtype())) return true
       // Another spelling of the same split may only show when heads and GPUs are known.

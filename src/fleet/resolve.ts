@@ -68,6 +68,11 @@ export function toAutoDtype(config: EngineConfig, inventory: Inventory): string 
     : (config.dtype ?? 'auto')
 }
 
+export function toConfiguredArgs(config: EngineConfig, inventory: Inventory): readonly string[] | undefined {
+  if (config.model === undefined || !pickGpus(inventory)) return undefined
+  return toWantedArgs({ model: config.model }, config, toAutoDtype(config, inventory))
+}
+
 /** Which files a wish needs: `--revision` of its arguments counts. */
 export function toModelRef(ask: Ask, config: EngineConfig): ModelRef {
   const revision = parseArgs(ask.args ?? config.extraArgs).get('revision')
