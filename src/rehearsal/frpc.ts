@@ -2,6 +2,7 @@
 // Stands in for frpc: command line, exit codes, log lines, admin API and waits as facts/frp.md 1.3-1.9 measured them; carries
 // TCP to the rehearsal frps. Knobs: frpc-knobs.ts. SIGTERM is the system's own: it dies by the signal, as frpc does.
 import { parseArgs } from 'node:util'
+import { z } from 'zod'
 import { checkFrpc, type FrpcConfig } from '../frp-config/frpc-config.ts'
 import { frpcSchema } from '../frp-config/frpc-schema.ts'
 import { startAdmin } from './frpc-admin.ts'
@@ -17,6 +18,8 @@ const { values, positionals } = parseArgs({
 })
 const file = typeof values.config === 'string' ? values.config : './frpc.ini'
 const knobs = readFrpcKnobs(process.env)
+/** frp has defaults where ours demands a word. */
+const schema = frpcSchema.extend({ serverAddr: z.string().default('0.0.0.0'), serverPort: z.int().default(7000) })
 
 try {
   if (values.version) console.log(knobs.version)
@@ -48,7 +51,7 @@ async function run(path: string): Promise<void> {
 
 /** Strict as frp's default; relaxed, what is unknown is dropped. */
 function readConfig(path: string, strict = true): FrpcConfig {
-  const config = readFrpFile(path, strict ? frpcSchema : frpcSchema.strip())
+  const config = readFrpFile(path, strict ? schema : schema.strip())
   const names = (config.proxies ?? []).map(({ name }) => name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) throw new FileError(`proxy name [${twice}] is duplicated`)

@@ -126,7 +126,7 @@ function createProver({ host, ports, names, nonce, times, ...options }: FollowOp
         return known
       }
       const wasProved = allProved(known)
-      const every = wasProved ? times.probe : times.failingProbe
+      const every = wasProved || isOutOfReach(known, everProved) ? times.probe : times.failingProbe
       if (performance.now() - askedAt < every) return known
       let found = await ask(abort)
       // One lost request is no lost tunnel: what was proved a moment ago is asked twice before it is called down.
@@ -137,4 +137,9 @@ function createProver({ host, ports, names, nonce, times, ...options }: FollowOp
       return known
     },
   }
+}
+
+/** Ports that were never reached from here: nothing is broken, so there is no hurry to try again. */
+function isOutOfReach(probes: Probes, everProved: boolean): boolean {
+  return !everProved && roles.every((role) => probes[role]?.kind === 'refused' || probes[role]?.kind === 'unreachable')
 }

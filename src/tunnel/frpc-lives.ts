@@ -14,7 +14,12 @@ import { digestWish, keyOf, type TunnelWish } from './plan-frpc.ts'
 /** A frpc with what is needed to talk to it. */
 export type Life = { body: Body; admin: Admin; version: string }
 
-const metaSchema = z.object({ digest: z.string(), key: z.string(), version: z.string() })
+const metaSchema = z.object({
+  digest: z.string(),
+  key: z.string(),
+  version: z.string(),
+  files: z.object({ config: z.string(), token: z.string() }),
+})
 
 /** frpc ends within milliseconds of SIGTERM; it holds nothing that must be saved. */
 export const gently = { signal: 'SIGTERM', patience: 2000 } as const
@@ -38,6 +43,7 @@ export async function adoptLives(
       const life = body && (await recognise(body, wanted))
       if (body && life && !adopted.has(life.key)) adopted.set(life.key, life)
       else await endLife(path, body, log)
+      if (body && !life) await removeUnwanted(body, wanted)
     } catch (error) {
       log.warn({ life: name, why: messageOf(error) }, 'a frpc that is not wanted is still there')
     }
@@ -64,6 +70,14 @@ async function endLife(folder: string, body: Body | undefined, log: Log): Promis
   await rm(folder, { recursive: true, force: true })
 }
 
+/** A token of a server that we no longer use has no business on this disk. */
+async function removeUnwanted(body: Body, wanted: readonly WantedLife[]): Promise<void> {
+  const meta = metaSchema.safeParse(body.record.meta)
+  if (!meta.success) return
+  const kept = new Set(wanted.flatMap(({ files }) => Object.values(files)))
+  for (const path of Object.values(meta.data.files)) if (!kept.has(path)) await rm(path, { force: true })
+}
+
 /**
  * Writes the files and starts frpc, which is then known to the next daemon.
  * @throws FrpcConfigError, or what the file system says
@@ -78,7 +92,7 @@ export async function launchLife(
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const admin = await writeFrpcFiles(files, wish, { tokenFrom: frpc.tokenFrom, adminPort: await findPort() })
   const id = `frpc-${key}-${Date.now().toString(36)}${randomBytes(2).toString('hex')}`
-  const meta: z.infer<typeof metaSchema> = { digest: digestWish(wish), key, version: frpc.version }
+  const meta: z.infer<typeof metaSchema> = { digest: digestWish(wish), key, version: frpc.version, files }
   const body = await launchBody(
     {
       id,

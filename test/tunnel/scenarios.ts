@@ -1,5 +1,5 @@
 // What must hold with the rehearsal pair and with real frps and frpc alike.
-import { readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -163,6 +163,10 @@ export function testScenarios(programs: Programs): void {
     const second = world.startTunnels({ servers: [] })
     await eventually('frpc is gone', () => !isAlive(pid))
     expect(second.status.value.health).toBe('off')
+    await eventually(
+      'its files are gone too',
+      async () => (await readdir(join(world.folder, 'state', 'frp'))).length === 0,
+    )
   })
 }
 
