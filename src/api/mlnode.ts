@@ -22,7 +22,11 @@ export type NodeVersions = z.output<typeof nodeVersions>
 export const upBody = z.object({
   model: z.string().min(1),
   dtype: z.string().min(1),
-  additional_args: z.array(z.string()).default([]),
+  /** A Go client writes an empty list as null. */
+  additional_args: z
+    .array(z.string())
+    .nullish()
+    .transform((args) => args ?? []),
 })
 
 export type UpStatusAnswer = {

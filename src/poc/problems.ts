@@ -23,7 +23,7 @@ export const pocProblems = {
   'poc-stalled': {
     title: 'an engine says that it mines but computes nothing',
     remedy:
-      'look at the log and the GPU of the engine; a wedged engine is cured by a restart: `gonka-node engines restart`',
+      'look at the log and the GPU of the engine; a wedged engine is cured by ending its process (pid: `gonka-node engines`), the daemon starts it again',
   },
   'poc-no-callbacks': {
     title: 'an engine mines but sends no batches',

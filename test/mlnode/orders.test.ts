@@ -36,6 +36,17 @@ test('up waits for the whole load', async () => {
   expect(seen).toEqual([{ model: 'test/model', dtype: 'auto', additionalArgs: ['--max-model-len', '4096'] }])
 })
 
+test.each([
+  ['absent', {}],
+  ['null, as Go writes an empty list', { additional_args: null }],
+])('arguments that are %s are none', async (_name, given) => {
+  const { fleet, up } = await world()
+  const seen: UpOrder[] = []
+  fleet.orders.up = async (told) => void seen.push(told)
+  expect((await up({ model: 'm', dtype: 'auto', ...given })).status).toBe(200)
+  expect(seen).toEqual([{ model: 'm', dtype: 'auto', additionalArgs: [] }])
+})
+
 test('a caller that hangs up is noticed', async () => {
   const { fleet, node } = await world()
   const seen: AbortSignal[] = []
