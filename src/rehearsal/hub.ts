@@ -49,7 +49,7 @@ export interface RehearsalHub {
   readonly knobs: HubKnobs
   /** Each request: where it came to, its path, its Range and whether it carried a token. */
   readonly requests: readonly HubRequest[]
-  close(): Promise<void>
+  end(): Promise<void>
 }
 
 export type HubRequest = { at: 'hub' | 'cdn'; path: string; range: string | undefined; token: boolean }
@@ -68,7 +68,7 @@ export async function startRehearsalHub(root: string, knobs: Partial<HubKnobs> =
     root,
     knobs: world.knobs,
     requests: world.requests,
-    close: async () => {
+    end: async () => {
       await Promise.all([hub, cdn].map(closeServer))
     },
   }

@@ -47,7 +47,7 @@ export interface RehearsalMetadata {
   readonly knobs: MetadataKnobs
   /** `METHOD path` of each request so far. */
   readonly requests: readonly string[]
-  close(): Promise<void>
+  end(): Promise<void>
 }
 
 export async function startRehearsalMetadata(knobs: Partial<MetadataKnobs> = {}, port = 0): Promise<RehearsalMetadata> {
@@ -71,7 +71,7 @@ export async function startRehearsalMetadata(knobs: Partial<MetadataKnobs> = {},
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     knobs: world.knobs,
     requests: world.requests,
-    close: () => closeServer(server),
+    end: () => closeServer(server),
   }
 }
 

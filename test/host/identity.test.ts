@@ -10,7 +10,7 @@ import { tempDir } from '../support/temp-dir.ts'
 
 async function service(knobs: Partial<MetadataKnobs> = {}) {
   const started = await startRehearsalMetadata(knobs)
-  onTestFinished(() => started.close())
+  onTestFinished(() => started.end())
   return started
 }
 

@@ -13,7 +13,7 @@ async function start(knobs: Partial<MetadataKnobs>) {
   const reclaim = startReclaim({ metadata: createMetadata({ url: imds.url }), log: silentLog, every: 30 })
   onTestFinished(async () => {
     await reclaim.end('stop')
-    await imds.close()
+    await imds.end()
   })
   return { imds, reclaim }
 }

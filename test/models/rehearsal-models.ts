@@ -36,7 +36,7 @@ export async function startWorld(
     onTestFinished(() => models.end('stop'))
     return models
   }
-  onTestFinished(() => hub.close())
+  onTestFinished(() => hub.end())
   return { models: start(), hub, hfHome, source, again: start }
 }
 
