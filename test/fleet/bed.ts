@@ -108,11 +108,8 @@ export async function fleetBed(engine: Record<string, string> = {}, gpus = 2) {
   const end = async (fleet: Fleet, intent: Intent): Promise<void> => {
     const done = fleet.end(intent)
     let over = false
-    let asked = 0
     void done.then(() => (over = true))
     await eventually('the fleet ends', () => {
-      // Its own bounds are on the test's clock.
-      if (!over && ++asked > 50) clock.advance(1000)
       world.finishEnding()
       return over
     })
