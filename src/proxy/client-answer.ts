@@ -14,7 +14,6 @@ export class ClientAnswer {
   #scheduled = false
   #begun = false
   #over = false
-  #full = false
 
   constructor(response: ServerResponse) {
     this.#response = response
@@ -23,11 +22,6 @@ export class ClientAnswer {
   /** True once the client can have seen anything of an answer. */
   get begun(): boolean {
     return this.#begun
-  }
-
-  /** The client takes no more for now; `drain` of the response ends it. */
-  get full(): boolean {
-    return this.#full
   }
 
   begin(status: number, message: string | undefined, { headers, hasLength }: ClientHead): void {
@@ -72,17 +66,13 @@ export class ClientAnswer {
     else this.#response.destroy()
   }
 
-  drained(): void {
-    this.#full = false
-  }
-
   #writeBig(chunk: Buffer): void {
     const chunked = this.#framing === 'chunked'
     const before = chunked ? `${this.#pending}${chunk.length.toString(16)}\r\n` : this.#pending
     this.#pending = ''
     this.#response.cork()
     if (before !== '') this.#response.write(before, 'latin1')
-    this.#note(this.#response.write(chunk))
+    this.#response.write(chunk)
     this.#response.uncork()
     if (chunked) {
       this.#pending = '\r\n'
@@ -102,10 +92,6 @@ export class ClientAnswer {
     if (this.#pending === '') return this.#response.flushHeaders()
     const text = this.#pending
     this.#pending = ''
-    this.#note(this.#response.write(text, 'latin1'))
-  }
-
-  #note(hasRoom: boolean): void {
-    if (!hasRoom) this.#full = true
+    this.#response.write(text, 'latin1')
   }
 }

@@ -49,14 +49,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (status < 200 || this.#left) return
     this.#turn.progress()
     this.#answer.begin(status, message, toClientHead(controller.rawHeaders as Buffer[]))
-    this.#response.on('drain', this.#onDrain)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#turn.progress()
     if (this.#left) return
     this.#answer.write(chunk)
-    if (this.#answer.full || this.#response.writableNeedDrain) controller.pause()
+    if (!this.#response.writableNeedDrain || controller.paused) return
+    controller.pause()
+    this.#response.once('drain', () => controller.resume())
   }
 
   onResponseEnd(): void {
@@ -72,11 +73,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#end({ how: 'truncated', error })
   }
 
-  readonly #onDrain = (): void => {
-    this.#answer.drained()
-    this.#controller?.resume()
-  }
-
   /** Also fires after a good end; then the try is over already. */
   readonly #onClose = (): void => {
     if (this.#over) return
@@ -88,8 +84,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #end(ending: Ending): void {
     if (this.#over) return
     this.#over = true
-    this.#response.removeListener('drain', this.#onDrain)
-    this.#response.removeListener('close', this.#onClose)
     this.#turn[Symbol.dispose]()
     this.#onEnd(ending)
   }

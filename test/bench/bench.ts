@@ -9,7 +9,7 @@ type Outcome = {
   unit: string
   goal: string
   median?: number
-  compared?: number
+  compared?: { with: string; median: number }
   good?: boolean
   all: number[]
 }
@@ -72,7 +72,12 @@ function judge(row: BenchRow, measured: readonly Measured[]): Outcome {
   if (all.length === 0) return base
   const median = pickMedian(all)
   const good = 'atMost' in goal ? median <= goal.atMost : median >= goal.atLeast
-  return { ...base, median, good, ...(compared.length > 0 && { compared: pickMedian(compared) }) }
+  return {
+    ...base,
+    median,
+    good,
+    ...(compared.length > 0 && { compared: { with: row.compare ?? 'compared', median: pickMedian(compared) } }),
+  }
 }
 
 function pickMedian(all: readonly number[]): number {
@@ -84,7 +89,7 @@ function pickMedian(all: readonly number[]): number {
 function printOutcome({ name, unit, goal, median, compared, good, all }: Outcome): void {
   const value = median === undefined ? 'not measured' : `${round(median)} ${unit}`
   const mark = good === undefined ? '·' : good ? '✓' : '✗'
-  const other = compared === undefined ? '' : `  (nginx ${round(compared)})`
+  const other = compared === undefined ? '' : `  (${compared.with} ${round(compared.median)})`
   const spread = all.length > 0 ? `  [${all.map(round).join(' ')}]` : ''
   process.stdout.write(`${mark} ${name.padEnd(58)} ${value.padStart(16)}  goal ${goal}${other}${spread}\n`)
 }

@@ -16,7 +16,10 @@ const listener = startListener({ name: 'bench', host: '127.0.0.1', port: 0, onRe
 await warmProxy()
 while (!listener.address.value) await new Promise((resolve) => setTimeout(resolve, 5))
 process.stdout.write(`${listener.address.value.port}\n`)
-createInterface({ input: process.stdin }).on('line', () => {
+const asks = createInterface({ input: process.stdin })
+asks.on('line', () => {
   const { user, system } = process.cpuUsage()
   process.stdout.write(`${JSON.stringify({ cpu: user + system, rss: process.memoryUsage().rss })}\n`)
 })
+// Whoever started us is gone.
+asks.on('close', () => process.exit(0))
