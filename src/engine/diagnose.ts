@@ -15,8 +15,9 @@ const longestEvidence = 400
  */
 export function diagnose(lines: readonly string[], code: number | undefined): Diagnosis {
   const clean = lines.map(stripPrefix)
-  for (const { code: name, title, remedy, retry, patterns } of signatures) {
-    const line = clean.find((text) => !isEcho(text) && patterns.some((pattern) => pattern.test(text)))
+  for (const { code: name, title, remedy, retry, patterns, weak } of signatures) {
+    const where = weak === 'hint' ? pickHintLines(clean, code) : clean
+    const line = where.find((text) => !isEcho(text) && patterns.some((pattern) => pattern.test(text)))
     if (line !== undefined) return { problem: { code: name, title, remedy, evidence: toEvidence(line) }, retry }
   }
   // Nobody but the kernel's OOM killer, or a person, sends SIGKILL to an engine.
@@ -48,6 +49,10 @@ export function stripPrefix(line: string): string {
 
 // eslint-disable-next-line no-control-regex -- colours begin with an escape character
 const colours = /\u001b\[[0-9;]*[A-Za-z]/g
+
+/** Healthy engines print hints as well: they count as the last words before an exit by error alone. */
+const pickHintLines = (lines: readonly string[], code: number | undefined): readonly string[] =>
+  code !== undefined && code > 0 && code < 128 ? lines.slice(-20) : []
 
 /** `ERROR 11-21 07:50:11 [core.py:708] ` */
 const stamp = /^[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] /

@@ -5,7 +5,7 @@ import type { Body } from '../core/body.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { boundLog, readLastLines } from '../core/log-file.ts'
-import { watch } from '../core/watch.ts'
+import { until, watch } from '../core/watch.ts'
 import { createEngineClient } from './client.ts'
 import { describeExit, diagnose } from './diagnose.ts'
 import { finish } from './finish.ts'
@@ -98,12 +98,18 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: { body?: Body }
     over.abort()
     return { end: { why: 'never-ready', problem }, problem }
   }
+  const served = until(state.phase, (phase) => phase === 'serving', over.signal).then(
+    () => true,
+    () => false,
+  )
   void boundLogs(held.body.logPath, plan, over.signal)
   const end = await liveThroughBugs({ ...plan, log, body: held.body }, state, ask)
-  const problem =
-    end.why === 'exited' ? await explainExit(held.body.logPath, end.code) : 'problem' in end && end.problem
-  if (end.why !== 'left') await removeFolder(held.body, plan)
   over.abort()
+  // An old trouble of one request explains no end hours later; before it serves, argparse alone prints 300 lines.
+  const lines = (await served) ? 300 : 2000
+  const problem =
+    end.why === 'exited' ? await explainExit(held.body.logPath, end.code, lines) : 'problem' in end && end.problem
+  if (end.why !== 'left') await removeFolder(held.body, plan)
   return problem ? { end, problem } : { end }
 }
 
@@ -140,8 +146,8 @@ function toUpstreamState(phase: Phase, parked: boolean): UpstreamState {
 }
 
 /** D3: nobody asked, so it failed, whatever the code. */
-async function explainExit(logPath: string, code: number | undefined): Promise<Problem> {
-  const { problem } = diagnose(await readLastLines(logPath, 2000), code)
+async function explainExit(logPath: string, code: number | undefined, lines: number): Promise<Problem> {
+  const { problem } = diagnose(await readLastLines(logPath, lines), code)
   return problem.code === 'engine-exited'
     ? problem
     : { ...problem, evidence: `${problem.evidence} (${describeExit(code)})` }

@@ -226,6 +226,13 @@ test('what a healthy engine prints explains no failure while something else does
   expect(diagnose([...hints, 'torch.OutOfMemoryError: no'], 1).problem.code).toBe('vllm-gpu-oom')
 })
 
+test('a warning of every healthy start explains neither an exit by 0, nor a signal, nor a stalled load', () => {
+  const hint = 'WARNING Unknown vLLM environment variable detected: VLLM_X'
+  for (const code of [0, 139, undefined]) expect(diagnose([hint], code).problem.code).toBe('engine-exited')
+  const later = Array.from({ length: 30 }, (_, at) => `INFO step ${at}`)
+  expect(diagnose([hint, ...later], 1).problem.code).toBe('engine-exited')
+})
+
 test('retry follows the hint of the table', () => {
   const of = (retry: string) =>
     [...new Set(signatures.filter((one) => one.retry === retry).map(({ row }) => row))].toSorted((a, b) => a - b)
