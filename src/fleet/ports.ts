@@ -1,6 +1,7 @@
 // Engines listen on loopback at INFERENCE_PORT + 1 + slot; a port that somebody else holds is skipped, and we say who.
 import { readFile, readdir, readlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { basename } from 'node:path'
 import { codeOf } from '../core/errors.ts'
 
 /** How many ports above the slot's own are tried. */
@@ -37,8 +38,9 @@ export async function describeHolder(port: number): Promise<string> {
     const fds = await readdir(`/proc/${pid}/fd`).catch(() => [])
     for (const fd of fds) {
       if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')) !== `socket:[${inode}]`) continue
-      const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'unknown')
-      return `${name.trim()} (pid ${pid})`
+      // The thread's name (comm) of a Node or Python program says nothing.
+      const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+      return `${basename(command.split('\0')[0] ?? '') || 'unknown'} (pid ${pid})`
     }
   }
   return 'a process of another user'

@@ -8,6 +8,7 @@ import type { Problem } from '../api/status.ts'
 import type { Gpu, Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
+import { fleetProblem } from './problems.ts'
 import type { Ask } from './wish.ts'
 
 export type ResolveFacts = {
@@ -27,6 +28,8 @@ export function resolve(ask: Ask, owner: string, facts: ResolveFacts): Resolved 
   const gpus = pickGpus(inventory)
   if (!gpus) return describeUnknownGpus(inventory)
   const wanted = toWantedArgs(ask, config, toAutoDtype(config, inventory))
+  const nonsense = ask.args && findNonsense(wanted)
+  if (nonsense) return { kind: 'impossible', problem: fleetProblem('impossible-order', nonsense) }
   const { tp, pp, dp } = toDegrees(wanted)
   const fit = planParallel({
     gpus: gpus.length,
@@ -124,6 +127,19 @@ function toWantedArgs(ask: Ask, config: EngineConfig, autoDtype: string): readon
     ...ask.args,
   ]
 }
+
+/** What vLLM would refuse at once: a running engine is not given up for it. */
+function findNonsense(args: readonly string[]): string | undefined {
+  const parsed = parseArgs(args)
+  for (const flag of ['tensor-parallel-size', 'pipeline-parallel-size', 'data-parallel-size']) {
+    const value = parsed.get(flag) ?? '1'
+    if (!/^[1-9]\d*$/.test(value)) return `--${flag} ${value} is not a number of GPUs`
+  }
+  const dtype = parsed.get('dtype') ?? 'auto'
+  return dtypes.has(dtype) ? undefined : `--dtype ${dtype} is unknown; known are ${[...dtypes].join(', ')}`
+}
+
+const dtypes: ReadonlySet<string> = new Set(['auto', 'bfloat16', 'float16', 'float32'])
 
 /** Undefined while it is not known. */
 function pickGpus(inventory: Inventory): readonly Gpu[] | undefined {

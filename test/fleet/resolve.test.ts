@@ -89,6 +89,14 @@ test.each<[string, Partial<ResolveFacts>, object]>([
   expect(resolve({ model: 'Test/A' }, 'configuration', factsOf(facts))).toMatchObject(wanted)
 })
 
+test.each([
+  [{ model: 'Test/A', args: ['-tp', 'many'] }],
+  [{ model: 'Test/A', args: ['--pipeline-parallel-size=0'] }],
+  [{ model: 'Test/A', dtype: 'banana', args: [] }],
+])('an order that vLLM would refuse at once is refused by us: %j', (ask) => {
+  expect(resolve(ask, 'broker', factsOf())).toMatchObject({ kind: 'impossible', problem: { code: 'impossible-order' } })
+})
+
 test('a lowered split is what is launched, whatever the arguments said before', () => {
   const [plan] = plansOf({ model: 'Test/A', args: ['-tp', '5'] })
   expect(plan?.args.slice(-2)).toEqual(['--tensor-parallel-size', '4'])
