@@ -27,7 +27,7 @@ export async function runCommand(argv: readonly string[], out: Output): Promise<
       options: { help: { type: 'boolean', short: 'h' }, ...verb.options },
       allowPositionals: true,
     })
-    if (parsed.values.help === true) return help(name, out)
+    if ((parsed.values as Record<string, unknown>)['help'] === true) return help(name, out)
     if (parsed.positionals.length > verb.positionals)
       throw new UsageError(`unexpected "${parsed.positionals[verb.positionals]}"`)
     return await verb.run({

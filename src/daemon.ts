@@ -1,0 +1,116 @@
+// One run of the daemon: from the configuration to the exit status. main.ts knows the parts, this file why they end.
+import { judgeGiven } from './config/judge.ts'
+import { loadOrLastGood, type Startable } from './config/last-good.ts'
+import { problemOf } from './config/config-part.ts'
+import { renderFinding } from './config/finding.ts'
+import type { Config } from './config/schema.ts'
+import { pickPlaces } from './config/sources.ts'
+import { within } from './core/abort.ts'
+import { Refusal, messageOf } from './core/errors.ts'
+import { createLog, type Log } from './core/log.ts'
+import { createSecrets } from './core/secrets.ts'
+import { until, watch } from './core/watch.ts'
+import { takeStateLock, type StateLock } from './host/state-lock.ts'
+import { startSystemd, type Systemd } from './host/systemd.ts'
+import { catchSignals, type Ending, whenEnding } from './endings.ts'
+import { startNode } from './main.ts'
+
+/** sysexits.h */
+const status = { ok: 0, bug: 70, busy: 75, configuration: 78 } as const
+
+/** A notice that comes true within this time ends us; one that was taken back lets the node come up again. */
+const leaveBound = 600_000
+
+/** @param say for a person at a terminal; everything else is a log line. @returns the exit status */
+export async function runDaemon(say: (line: string) => void): Promise<number> {
+  const signals = catchSignals()
+  const places = pickPlaces(process.env)
+  const loaded = await loadOrLastGood(places)
+  const secrets = createSecrets()
+  for (const secret of loaded.secrets) secrets.add(secret)
+  const config = pickConfig(loaded)
+  const log = createLog({ level: config?.host.logLevel ?? 'info', secrets })
+  endOnBugs(log)
+  const systemd = await startSystemd({ log: log.child({ part: 'systemd' }) })
+  if (!config) return refuseToStart(loaded, systemd, say)
+  const lock = await lockState(config, log, say)
+  if (lock === 'busy') return status.busy
+  tellFindings(loaded, log)
+  const node = await startNode({ loaded, config, log, secrets, systemd })
+  const abort = new AbortController()
+  watch(node.machine.status, (now) => systemd.status(describe(now)), abort.signal)
+  systemd.ready()
+  systemd.feedWatchdog(() => node.checkAlive())
+  const ending = await whenEnding({ node, loaded, signals, systemd, log, abort: abort.signal })
+  abort.abort()
+  log.info({ intent: ending.intent }, `ending: ${ending.why}`)
+  systemd.stopping()
+  systemd.status(`ending (${ending.intent}): ${ending.why}`)
+  await node.machine.end(ending.intent)
+  // Ended before the instance is: systemd would start us again at once.
+  if (ending.intent === 'leave') await until(signals.SIGTERM, (count) => count > 0, within(leaveBound)).catch(() => {})
+  await lock?.release()
+  systemd.end()
+  return finish(ending, systemd, log)
+}
+
+/** With no file yet we serve status on loopback alone: whether tunnels will guard the open ports is not known. */
+function pickConfig(loaded: Startable): Config | undefined {
+  if (loaded.kind === 'ok' || loaded.kind === 'last-good') return loaded.config
+  if (loaded.kind === 'bad') return undefined
+  const bare = judgeGiven(loaded.given).config
+  return bare && { ...bare, listeners: { ...bare.listeners, nodeBind: '127.0.0.1' } }
+}
+
+function refuseToStart(loaded: Startable, systemd: Systemd, say: (line: string) => void): number {
+  const findings = loaded.kind === 'bad' ? loaded.problems : []
+  say(`gonka-node: the configuration is wrong, and there is no earlier good one to run on:`)
+  for (const one of findings) say(`  ${renderFinding(one)}`)
+  systemd.status(`wrong configuration: ${findings[0] ? renderFinding(findings[0]) : problemOf(loaded)?.title}`)
+  return status.configuration
+}
+
+async function lockState(
+  config: Config,
+  log: Log,
+  say: (line: string) => void,
+): Promise<StateLock | 'busy' | undefined> {
+  try {
+    return await takeStateLock(config.host.stateDir)
+  } catch (error) {
+    if (error instanceof Refusal) {
+      say(`gonka-node: ${messageOf(error)}; ${error.remedy}`)
+      return 'busy'
+    }
+    log.error({ err: error }, 'the state folder cannot be locked: running without the lock')
+    return undefined
+  }
+}
+
+function tellFindings(loaded: Startable, log: Log): void {
+  for (const one of loaded.warnings) log.warn({ finding: renderFinding(one) }, 'configuration')
+  if (loaded.kind === 'last-good')
+    for (const one of loaded.problems)
+      log.error({ finding: renderFinding(one) }, 'new configuration is bad: running on the last good one')
+  if (loaded.kind === 'missing') log.warn({ path: loaded.path }, 'waiting for the env file')
+}
+
+const describe = (now: { health: string; summary: string }) => `${now.health}: ${now.summary}`
+
+/** A bug ends the process for systemd to restart; engines and tunnels live on. */
+function endOnBugs(log: Log): void {
+  const die = (error: unknown) => {
+    log.fatal({ err: error }, `bug: ${messageOf(error)}`)
+    process.exit(status.bug)
+  }
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+}
+
+/** systemd starts the next one; without it we become the next one ourselves, same pid. */
+function finish(ending: Ending, systemd: Systemd, log: Log): number {
+  if (ending.intent !== 'restart' || systemd.active || !ending.again) return status.ok
+  log.info({}, 'starting again')
+  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], process.env)
+  return status.ok
+}

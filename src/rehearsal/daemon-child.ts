@@ -1,0 +1,58 @@
+// Runs the daemon as systemd would: started again after any end that was not asked for, but not after exit 78.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
+import { join } from 'node:path'
+
+export interface DaemonChild {
+  /** Of the daemon that runs now. */
+  pid(): number | undefined
+  /** Exit status 78, or the end that was asked for. */
+  readonly ended: Promise<number>
+  /** SIGTERM, and SIGKILL when that takes longer than a unit would wait. */
+  stop(): Promise<void>
+}
+
+/** Of gonka-node.service: TimeoutStopSec. */
+const patience = 150_000
+
+export function startDaemon(options: { envFile: string; logFile: string }): DaemonChild {
+  const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 })
+  const state: { child?: ChildProcess; stopping: boolean } = { stopping: false }
+  const bin = join(import.meta.dirname, '..', import.meta.filename.endsWith('.ts') ? 'bin.ts' : 'bin.js')
+  const ended = keep()
+  return {
+    pid: () => state.child?.pid,
+    ended,
+    async stop() {
+      state.stopping = true
+      state.child?.kill('SIGTERM')
+      const last = setTimeout(() => state.child?.kill('SIGKILL'), patience)
+      await ended
+      clearTimeout(last)
+      log.end()
+    },
+  }
+
+  async function keep(): Promise<number> {
+    for (;;) {
+      const child = spawn(process.execPath, [bin, 'run'], {
+        env: toEnvironment(options.envFile),
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      state.child = child
+      child.stdout.pipe(log, { end: false })
+      child.stderr.pipe(log, { end: false })
+      const code = await new Promise<number>((resolve) =>
+        child.once('exit', (status, signal) => resolve(status ?? (signal ? 128 : 1))),
+      )
+      if (state.stopping || code === 78) return code
+      await new Promise((resolve) => setTimeout(resolve, 500))
+    }
+  }
+}
+
+/** The settings of a rehearsal come from its env file; what the shell has set must not change them. */
+function toEnvironment(envFile: string): NodeJS.ProcessEnv {
+  const { PATH, HOME, TMPDIR, LANG } = process.env
+  return { PATH, HOME, ...(TMPDIR && { TMPDIR }), ...(LANG && { LANG }), GONKA_ENV_FILE: envFile }
+}

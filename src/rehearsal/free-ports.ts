@@ -1,0 +1,37 @@
+// The usual ports, or the next free ones where they are taken.
+import { createServer } from 'node:net'
+import type { Ports } from './machine-root.ts'
+
+const usual: Ports = { node: 8080, inference: 5000, control: 8000, admin: 9200, callbacks: 9100, frps: 7000 }
+
+/** @param engines so many ports above the inference port are free as well: engines take them */
+export async function pickPorts(overrides: Partial<Ports>, engines: number): Promise<Ports> {
+  const taken = new Set<number>()
+  const pick = async (first: number, count: number): Promise<number> => {
+    for (let port = first; port + count < 65_536; port += 1) {
+      const wanted = Array.from({ length: count }, (_, at) => port + at)
+      if (wanted.some((one) => taken.has(one)) || !(await areFree(wanted))) continue
+      for (const one of wanted) taken.add(one)
+      return port
+    }
+    throw new Error(`no free port from ${first} on`)
+  }
+  const inference = overrides.inference ?? (await pick(usual.inference, 1 + engines))
+  const rest: Partial<Ports> = {}
+  for (const name of ['node', 'control', 'admin', 'callbacks', 'frps'] as const)
+    rest[name] = overrides[name] ?? (await pick(usual[name], 1))
+  return { ...usual, ...rest, inference }
+}
+
+async function areFree(ports: readonly number[]): Promise<boolean> {
+  for (const port of ports) if (!(await isFree(port))) return false
+  return true
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer()
+    probe.once('error', () => resolve(false))
+    probe.listen(port, () => probe.close(() => resolve(true)))
+  })
+}

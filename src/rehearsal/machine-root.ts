@@ -1,0 +1,139 @@
+// The machine of a rehearsal: a temporary root with an env file, a model, GPUs, a vLLM environment and frp programs.
+import { accessSync, constants } from 'node:fs'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { writeVenv } from './engine-venv.ts'
+import { writeProgram } from './program.ts'
+
+export const rehearsalModel = 'rehearsal/tiny-1b'
+
+export type MachineWishes = {
+  gpus: number
+  tensorParallel: number
+  /** Instead of the rehearsal engine: a Python of a real vLLM environment, or any program that takes its command line. */
+  engine?: string | undefined
+  /** More variables for the env file; they win. */
+  set: Readonly<Record<string, string>>
+}
+
+export type Ports = { node: number; inference: number; control: number; admin: number; callbacks: number; frps: number }
+
+export type MachineRoot = {
+  folder: string
+  envFile: string
+  socket: string
+  /** GPU state shared by engines and nvidia-smi; its file `knobs` turns the GPUs' knobs. */
+  gpuState: string
+  frps: { program: string; real: boolean; config: string }
+}
+
+export async function writeMachine(wishes: MachineWishes, ports: Ports, metadataUrl: string): Promise<MachineRoot> {
+  const folder = await mkdtemp(join(tmpdir(), 'gonka-rehearsal-'))
+  const path = (name: string) => join(folder, name)
+  for (const name of ['bin', 'gpu', 'state', 'run', 'log']) await mkdir(path(name))
+  await writeModel(path('huggingface'))
+  const frps = await pickFrp('frps', path('bin'))
+  const frpc = await pickFrp('frpc', path('bin'))
+  await writeFile(path('frps.toml'), renderFrps(ports))
+  const gpuState = path('gpu')
+  const knobs = { REHEARSAL_GPU_STATE: gpuState, REHEARSAL_SMI_GPUS: String(wishes.gpus) }
+  const smi = await writeProgram(path('bin/nvidia-smi'), join(import.meta.dirname, 'nvidia-smi.ts'), knobs)
+  const python = wishes.engine ?? (await writeVenv(path('venv'), 'v1-overlay'))
+  const variables: Record<string, string> = {
+    API_NODES: `127.0.0.1:${ports.admin}`,
+    CLIENT_ID: '0042',
+    FRP_SERVERS: `127.0.0.1:${ports.frps}`,
+    SECRET_FRP_TOKEN: 'rehearsal-token',
+    MODEL_NAME: rehearsalModel,
+    TENSOR_PARALLEL_SIZE: String(wishes.tensorParallel),
+    HF_HOME: path('huggingface'),
+    HF_HUB_OFFLINE: '1',
+    VLLM_PYTHON_PATH: python,
+    VLLM_CACHE_ROOT: path('vllm-cache'),
+    NODE_PORT: String(ports.node),
+    INFERENCE_PORT: String(ports.inference),
+    INFERENCE_MAX_INSTANCES: String(Math.max(1, wishes.gpus)),
+    PORT: String(ports.control),
+    STATE_DIRECTORY: path('state'),
+    RUNTIME_DIRECTORY: path('run'),
+    LOG_DIR: path('log'),
+    FRPC_PATH: frpc.program,
+    NVIDIA_SMI_PATH: wishes.gpus === 0 ? path('bin/no-nvidia-smi') : smi,
+    AWS_EC2_METADATA_SERVICE_ENDPOINT: metadataUrl,
+    REHEARSAL_GPU_STATE: gpuState,
+    REHEARSAL_STATE: path('gpu'),
+    ...(wishes.engine === undefined ? { REHEARSAL_LOAD_MS: '2500' } : {}),
+    ...wishes.set,
+  }
+  const lines = Object.entries(variables).map(([name, value]) => `${name}=${quote(value)}`)
+  await writeFile(path('gonka-container.env'), `${lines.join('\n')}\n`, { mode: 0o600 })
+  return {
+    folder,
+    envFile: path('gonka-container.env'),
+    socket: path('run/control.sock'),
+    gpuState,
+    frps: { ...frps, config: path('frps.toml') },
+  }
+}
+
+/** The portable spelling; values with a single quote are refused by it and have no place in a rehearsal. */
+const quote = (value: string) => (/^[A-Za-z0-9_./:@%+,=-]*$/.test(value) ? value : `'${value}'`)
+
+/** The real one from PATH is preferred; ours carries TCP as well. */
+async function pickFrp(name: 'frps' | 'frpc', bin: string): Promise<{ program: string; real: boolean }> {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const program = join(folder, name)
+    if (folder !== '' && isExecutable(program)) return { program, real: true }
+  }
+  return { program: await writeProgram(join(bin, name), join(import.meta.dirname, `${name}.ts`)), real: false }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const renderFrps = (ports: Ports) => `bindAddr = "127.0.0.1"
+bindPort = ${ports.frps}
+proxyBindAddr = "127.0.0.1"
+detailedErrorsToClient = true
+log.disablePrintColor = true
+auth.token = "rehearsal-token"
+allowPorts = [{ start = 10000, end = 29999 }]
+`
+
+/** A model in the layout of the hub's cache, with the smallest files that pass for complete. */
+async function writeModel(hfHome: string): Promise<void> {
+  const commit = '0123456789abcdef0123456789abcdef01234567'
+  const repo = join(hfHome, 'hub', `models--${rehearsalModel.replace('/', '--')}`)
+  const snapshot = join(repo, 'snapshots', commit)
+  await mkdir(snapshot, { recursive: true })
+  await mkdir(join(repo, 'refs'))
+  await writeFile(join(repo, 'refs', 'main'), commit)
+  const config = {
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    hidden_size: 64,
+    num_hidden_layers: 2,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    vocab_size: 32_000,
+    max_position_embeddings: 4096,
+  }
+  await writeFile(join(snapshot, 'config.json'), JSON.stringify(config))
+  await writeFile(join(snapshot, 'tokenizer.json'), '{}')
+  await writeFile(join(snapshot, 'tokenizer_config.json'), '{}')
+  await writeFile(join(snapshot, 'model.safetensors'), renderWeights(1 << 20))
+}
+
+function renderWeights(bytes: number): Buffer {
+  const header = Buffer.from(JSON.stringify({ weight: { dtype: 'U8', shape: [bytes], data_offsets: [0, bytes] } }))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(header.length))
+  return Buffer.concat([length, header, Buffer.alloc(bytes)])
+}

@@ -1,0 +1,102 @@
+// Small adapters between parts that must not know each other; used by main.ts alone.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
+import type { ApiNodesDeps, TunnelState } from './api-nodes/api-nodes.ts'
+import { configPart } from './config/config-part.ts'
+import type { EngineConfig, ProfileName } from './config/engine.ts'
+import type { Startable } from './config/last-good.ts'
+import type { Config } from './config/schema.ts'
+import type { Component } from './core/component.ts'
+import type { Log } from './core/log.ts'
+import { parseArgs } from './engine/args.ts'
+import type { EngineDeps } from './engine/life.ts'
+import { detectProfile } from './engine/profile.ts'
+import type { Fleet } from './fleet/fleet.ts'
+import { toModelRef } from './fleet/resolve.ts'
+import type { Gpus } from './gpu/gpus.ts'
+import type { Launched } from './mlnode/deps.ts'
+import type { Models } from './models/models.ts'
+import { startPageCache } from './models/page-cache.ts'
+import { judgePaired, pairServers } from './tunnel/pairing.ts'
+import type { Tunnels } from './tunnel/tunnels.ts'
+
+/** The configuration as a part: `show` puts a changed, bad one on it while we run on. */
+export function startConfigPart(loaded: Startable): Component & { show(changed: Startable | undefined): void } {
+  const shown = signal(loaded)
+  const startedAt = new Date()
+  return {
+    name: 'config',
+    status: computed(() => configPart(shown.value).status.value),
+    show(changed) {
+      const isBad = changed?.kind === 'bad' && 'config' in loaded
+      shown.value = isBad ? { ...loaded, kind: 'last-good', problems: changed.problems, savedAt: startedAt } : loaded
+    },
+    end: async () => {},
+  }
+}
+
+/** Loopback behind tunnels, since both listeners carry no credentials; all addresses otherwise, IPv6 where the kernel has it. */
+export async function pickBind({ listeners, tunnels }: Config): Promise<string> {
+  if (listeners.nodeBind) return listeners.nodeBind
+  if (tunnels.servers.length > 0) return '127.0.0.1'
+  const interfaces = await readFile('/proc/net/if_inet6', 'utf8').catch(() => '')
+  return interfaces.trim() === '' ? '0.0.0.0' : '::'
+}
+
+/** How this machine reaches its own listener. */
+export function toLocal(bind: string, port: number): { host: string; port: number } {
+  return { host: bind === '::' || bind === '0.0.0.0' ? '127.0.0.1' : bind, port }
+}
+
+export function toEngineDeps({ host, engine }: Config): Pick<EngineDeps, 'livesFolder' | 'logDir' | 'times'> {
+  return {
+    livesFolder: join(host.stateDir, 'engines'),
+    logDir: host.logDir,
+    times: {
+      start: engine.startTimeout,
+      stop: engine.stopTimeout,
+      drain: engine.drainTimeout,
+      hangGrace: engine.hangGrace,
+    },
+  }
+}
+
+export function toMemoryBack(gpus: Gpus): NonNullable<EngineDeps['gpuMemoryBack']> {
+  return async (indices, abort) => {
+    const found = await gpus.memoryBack(indices, abort)
+    if (found.kind === 'held') throw new Error(`GPU memory is still held: ${JSON.stringify(found)}`)
+  }
+}
+
+/** The profile decides the spelling of PoC calls; unknown until the files were read. */
+export function readProfile({ pythonPath, profile }: EngineConfig): () => ProfileName | undefined {
+  let found = profile
+  void detectProfile(pythonPath, profile).then((detected) => {
+    if ('profile' in detected) found = detected.profile
+  })
+  return () => found
+}
+
+export function describeLaunched(fleet: Fleet): Launched | undefined {
+  const args = fleet.configuredArgs.peek()
+  return args && { args, dtype: parseArgs(args).get('dtype') ?? 'auto' }
+}
+
+/** An API node waits for its own tunnels only. */
+export function tunnelFor(tunnels: Tunnels, apiNodes: number, servers: number): ApiNodesDeps['tunnelFor'] {
+  const pairs = pairServers(apiNodes, servers)
+  return (apiNode) =>
+    computed((): TunnelState => (servers === 0 ? 'none' : judgePaired(tunnels.tunnels.value, pairs[apiNode] ?? [])))
+}
+
+export function isServing(fleet: Fleet): ReadonlySignal<boolean> {
+  return computed(() => fleet.upstreams.value.some(({ state }) => state.value === 'serving'))
+}
+
+/** Only for the model that the configuration names: what an order brings is loaded as it is read. */
+export function startPreRead({ engine, models: { readers }, host }: Config, models: Models, log: Log): Component[] {
+  if (!engine.model || !engine.inferenceNode) return []
+  const files = models.files(toModelRef({ model: engine.model }, engine))
+  return [startPageCache({ files, readers, stateDir: host.stateDir, log: log.child({ part: 'page-cache' }) })]
+}
