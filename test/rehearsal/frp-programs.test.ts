@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { HostPort } from '../../src/core/host-port.ts'
 import { renderFrpc, type FrpcConfig } from '../../src/frp-config/frpc-config.ts'
 import { planRetry } from '../../src/rehearsal/frpc-client.ts'
 import { writeFrpProgram } from '../../src/rehearsal/frpc-program.ts'
@@ -58,7 +59,7 @@ function testContract(programs: Programs): void {
     const world = await createWorld(programs)
     await world.startFrps()
     const path = join(world.folder, 'x.toml')
-    await writeFile(path, renderFrpc({ ...bare(world.server.port), auth: { token: 'wrong' }, loginFailExit: true }))
+    await writeFile(path, renderFrpc({ ...bare(world.server), auth: { token: 'wrong' }, loginFailExit: true }))
     const ended = await runFrpc(world.frpcPath, ['-c', path])
     expect(ended).toMatchObject({ code: 1 })
     expect(ended.output).toContain(
@@ -72,17 +73,22 @@ function testContract(programs: Programs): void {
     const path = join(world.folder, 'x.toml')
     const admin = world.ports.node
     const proxies = [{ name: 'a', type: 'tcp' as const, localPort: 9, remotePort: world.ports.inference }]
-    const config = { ...bare(world.server.port), auth: { token }, user: 'u', proxies }
-    await writeFile(path, renderFrpc({ ...config, webServer: { port: admin, user: 'u', password: 'p' } }))
+    const config = { ...bare(world.server), auth: { token }, user: 'u', proxies }
+    await writeFile(
+      path,
+      renderFrpc({ ...config, webServer: { addr: world.host, port: admin, user: 'u', password: 'p' } }),
+    )
     const child = spawn(world.frpcPath, ['-c', path], { stdio: 'ignore' })
     world.atEnd(() => endChild(child))
     const ask = (route: string, headers = { authorization: `Basic ${btoa('u:p')}` }) =>
-      fetch(`http://127.0.0.1:${admin}${route}`, { headers })
+      fetch(`http://${world.host}:${admin}${route}`, { headers })
     await eventually('the proxy runs', async () => (await (await ask('/api/status')).text()).includes('"running"'))
-    expect((await fetch(`http://127.0.0.1:${admin}/healthz`)).status).toBe(200)
-    expect((await fetch(`http://127.0.0.1:${admin}/api/status`)).status).toBe(401)
+    expect((await fetch(`http://${world.host}:${admin}/healthz`)).status).toBe(200)
+    expect((await fetch(`http://${world.host}:${admin}/api/status`)).status).toBe(401)
     expect(await (await ask('/api/status')).json()).toMatchObject({
-      tcp: [{ name: 'a', type: 'tcp', status: 'running', err: '', remote_addr: `127.0.0.1:${world.ports.inference}` }],
+      tcp: [
+        { name: 'a', type: 'tcp', status: 'running', err: '', remote_addr: `${world.host}:${world.ports.inference}` },
+      ],
     })
     await writeFile(path, `bogus = 1\n${renderFrpc(config)}`)
     const reload = await ask('/api/reload?strictConfig=true')
@@ -96,8 +102,8 @@ function testContract(programs: Programs): void {
 const proxyToml = '[[proxies]]\nname = "a"\ntype = "tcp"\nlocalPort = 1\nremotePort = '
 const twoProxies = `serverAddr = "a"\n${proxyToml}2\n${proxyToml}3\n`
 
-function bare(serverPort: number): FrpcConfig {
-  return { serverAddr: '127.0.0.1', serverPort }
+function bare({ host, port }: HostPort): FrpcConfig {
+  return { serverAddr: host, serverPort: port }
 }
 
 async function runFrpc(path: string, args: string[]): Promise<{ code: number | null; output: string }> {

@@ -12,7 +12,7 @@ import { createNonce } from '../../src/tunnel/nonce.ts'
 import { eventually } from '../support/eventually.ts'
 import { createWorld, frpcPid, isAlive, type Programs, token, whenPhase } from './world.ts'
 
-const limit = { timeout: 60_000 }
+const limit = { timeout: 90_000 }
 
 function rehearsal(knobs: Record<string, string> = {}, serverKnobs: Record<string, string> = {}): Programs {
   return {
@@ -91,7 +91,7 @@ test('a folder that cannot be written is told, and the tunnel comes up once it c
 test('a frozen frpc is replaced', limit, async () => {
   const world = await createWorld(rehearsal())
   await world.startFrps()
-  const times = { poll: 100, probe: 300, failingProbe: 200, probeTimeout: 1000, silence: 1500 }
+  const times = { poll: 100, probe: 300, failingProbe: 200, probeTimeout: 1000, silence: 8000 }
   const tunnels = world.startTunnels({ times })
   const pid = frpcPid(await whenPhase(tunnels, 'proved'))
   process.kill(pid, 'SIGSTOP')
@@ -138,7 +138,7 @@ test('a listener of ours that is down is told with the words of frpc', limit, as
 
 test('remote ports that cannot be reached from here are up, and said to be unproved', limit, async () => {
   const world = await createWorld(rehearsal())
-  await world.startFrps({ proxyBindAddr: '127.0.0.2' })
+  await world.startFrps({ proxyBindAddr: world.host.replace(/\d+$/, '255') })
   const tunnels = world.startTunnels()
   const view = await whenPhase(tunnels, 'unproved')
   expect(view.note).toContain('refuses connections')
@@ -151,7 +151,7 @@ test('a session that the server drops is opened again by the same frpc', limit, 
   const tunnels = world.startTunnels()
   await whenPhase(tunnels, 'down', 'frps-token-refused')
   const pid = frpcPid(await whenPhase(tunnels, 'proved'))
-  await fetch(`http://127.0.0.1:${world.dashboard}/rehearsal/drop`, { method: 'POST' })
+  await fetch(`${world.dashboard}/rehearsal/drop`, { method: 'POST' })
   await eventually('frpc logs in again', async () => {
     const [life = ''] = await world.lives()
     const log = await readFile(join(world.folder, 'state', 'frp-lives', life, 'log'), 'utf8')
@@ -163,10 +163,10 @@ test('a session that the server drops is opened again by the same frpc', limit, 
 test('a server that freezes before the first login is told', limit, async () => {
   const world = await createWorld(rehearsal())
   await world.startFrps()
-  await fetch(`http://127.0.0.1:${world.dashboard}/rehearsal/freeze`, { method: 'POST' })
+  await fetch(`${world.dashboard}/rehearsal/freeze`, { method: 'POST' })
   const tunnels = world.startTunnels()
   await whenPhase(tunnels, 'down', 'frps-frozen')
-  await fetch(`http://127.0.0.1:${world.dashboard}/rehearsal/thaw`, { method: 'POST' })
+  await fetch(`${world.dashboard}/rehearsal/thaw`, { method: 'POST' })
   await expect(whenPhase(tunnels, 'proved')).resolves.toMatchObject({ phase: 'proved' })
 })
 

@@ -17,7 +17,7 @@ export function testScenarios(programs: Programs): void {
     const tunnels = world.startTunnels()
     await whenPhase(tunnels, 'proved')
     expect(tunnels.status.value).toMatchObject({ health: 'ok' })
-    const answer = await fetch(`http://127.0.0.1:${world.ports.node}/anything`)
+    const answer = await fetch(`http://${world.host}:${world.ports.node}/anything`)
     expect(answer.status).toBe(404)
   })
 
@@ -28,7 +28,10 @@ export function testScenarios(programs: Programs): void {
     const pid = frpcPid(await whenPhase(tunnels, 'proved'))
     await tunnels.end('stop')
     expect(isAlive(pid)).toBe(false)
-    await eventually('the remote port is closed', async () => !(await canConnect(world.ports.node)))
+    await eventually(
+      'the remote port is closed',
+      async () => !(await canConnect({ host: world.host, port: world.ports.node })),
+    )
   })
 
   test(
@@ -78,7 +81,7 @@ export function testScenarios(programs: Programs): void {
 
   test('a remote port that another program of the server holds is told', limit, async () => {
     const world = await createWorld(programs)
-    const squatter = createServer().listen(world.ports.node, '127.0.0.1')
+    const squatter = createServer().listen(world.ports.node, world.host)
     world.atEnd(() => squatter.close())
     await once(squatter, 'listening')
     await world.startFrps()
@@ -132,7 +135,7 @@ export function testScenarios(programs: Programs): void {
     await world.startFrps()
     const first = world.startTunnels()
     const pid = frpcPid(await whenPhase(first, 'proved'))
-    const asking = askUntilStopped(world.ports.node)
+    const asking = askUntilStopped(`http://${world.host}:${world.ports.node}/`)
     await first.end('restart')
     expect(isAlive(pid)).toBe(true)
     const second = world.startTunnels()
@@ -171,14 +174,14 @@ export function testScenarios(programs: Programs): void {
 }
 
 /** One request after another, each on a new connection. */
-function askUntilStopped(port: number) {
+function askUntilStopped(url: string) {
   const over = new AbortController()
   const run = async () => {
     const failed: string[] = []
     let asked = 0
     while (!over.signal.aborted) {
       asked += 1
-      await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } })
+      await fetch(url, { headers: { connection: 'close' } })
         .then((answer) => answer.text())
         .catch((error: unknown) => failed.push(String(error)))
     }

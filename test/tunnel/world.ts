@@ -1,5 +1,6 @@
 // A server, two listeners of ours and a folder of state: what tunnels need around them. Everything ends with the test.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
@@ -13,7 +14,6 @@ import { silentLog } from '../../src/core/log.ts'
 import { createNonce, type Nonce } from '../../src/tunnel/nonce.ts'
 import { startTunnels, type Tunnels, type TunnelsDeps, type TunnelView } from '../../src/tunnel/tunnels.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/free-port.ts'
 
 export type Programs = { frps(folder: string): Promise<string>; frpc(folder: string): Promise<string> }
 
@@ -32,7 +32,9 @@ export async function createWorld(programs: Programs) {
   })
   const frpsPath = await programs.frps(folder)
   const frpcPath = await programs.frpc(folder)
-  const [frpsPort, dashboard, clientId] = [await freePort(), await freePort(), await freeClientId()]
+  // A loopback address of its own: no other test can be in the way of a port.
+  const host = `127.${randomInt(1, 255)}.${randomInt(0, 255)}.${randomInt(1, 255)}`
+  const [server, dashboard, clientId] = [{ host, port: 7000 }, { host, port: 7500 }, '0042']
   const current = { nonce: createNonce() }
   const listeners = { inference: await listen(current), node: await listen(current) }
   ends.push(() => Object.values(listeners).forEach((one) => one.close() && one.closeAllConnections()))
@@ -40,32 +42,36 @@ export async function createWorld(programs: Programs) {
   return {
     folder,
     clientId,
-    dashboard,
-    server: { host: '127.0.0.1', port: frpsPort } satisfies HostPort,
+    host,
+    server,
+    dashboard: `http://${host}:${dashboard.port}`,
     ports: { inference: Number(`1${clientId}`), node: Number(`2${clientId}`) },
     listeners,
     /** Until its port accepts. */
     async startFrps(over: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<ChildProcess> {
       const path = join(folder, 'frps.json')
       const config = {
-        bindAddr: '127.0.0.1',
-        bindPort: frpsPort,
-        proxyBindAddr: '127.0.0.1',
+        bindAddr: host,
+        bindPort: server.port,
+        proxyBindAddr: host,
         auth: { token },
         allowPorts: [{ start: 10_000, end: 29_999 }],
-        webServer: { port: dashboard },
+        webServer: { addr: host, port: dashboard.port },
         ...over,
       }
       await writeFile(path, JSON.stringify(config))
       const child = spawn(frpsPath, ['-c', path], { stdio: 'ignore', env: { PATH: '/usr/bin:/bin', ...env } })
       ends.push(() => endChild(child))
-      await eventually('frps accepts connections', () => canConnect(frpsPort))
+      await eventually(
+        'frps accepts connections',
+        async () => (await canConnect(server)) && (await canConnect(dashboard)),
+      )
       return child
     },
     /** As the next process of the daemon would: with a nonce of its own. */
     startTunnels(over: Partial<TunnelsDeps> & { token?: string; servers?: HostPort[] } = {}): Tunnels {
       current.nonce = over.nonce ?? createNonce()
-      const { token: secret = token, servers = [{ host: '127.0.0.1', port: frpsPort }], ...deps } = over
+      const { token: secret = token, servers = [server], ...deps } = over
       const tunnels = startTunnels({
         config: { servers, token: secret, configDir: undefined, frpcPath },
         clientId,
@@ -120,9 +126,9 @@ export async function endChild(child: ChildProcess): Promise<void> {
   await exited
 }
 
-export function canConnect(port: number): Promise<boolean> {
+export function canConnect({ host, port }: HostPort): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
+    const socket = connect(port, host)
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
     socket.once('connect', () => socket.destroy())
   })
@@ -138,12 +144,4 @@ async function listen(current: { nonce: Nonce }): Promise<Server> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return server
-}
-
-/** Four digits whose two remote ports are free; tests that run beside this one choose their own. */
-async function freeClientId(): Promise<string> {
-  for (;;) {
-    const id = String(1000 + Math.floor(Math.random() * 9000))
-    if (!(await canConnect(Number(`1${id}`))) && !(await canConnect(Number(`2${id}`)))) return id
-  }
 }
