@@ -3,7 +3,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { computed, type ReadonlySignal } from '@preact/signals-core'
-import { startApiNodes } from './api-nodes/api-nodes.ts'
+import { type ApiNodes, startApiNodes } from './api-nodes/api-nodes.ts'
 import { createPocStart } from './api-nodes/poc-start.ts'
 import type { Startable } from './config/last-good.ts'
 import type { Config } from './config/schema.ts'
@@ -12,16 +12,16 @@ import { createGatewayApp } from './control/gateway-app.ts'
 import { createSocketRoutes } from './control/socket-routes.ts'
 import { startSocket } from './control/socket.ts'
 import { systemClock } from './core/clock.ts'
-import { renderHostPort } from './core/host-port.ts'
 import type { Log } from './core/log.ts'
 import { Machine } from './core/machine.ts'
 import { readBootId } from './core/proc.ts'
 import type { Secrets } from './core/secrets.ts'
 import { readVersion } from './core/version.ts'
+import type { Fleet } from './fleet/fleet.ts'
 import { createLives } from './fleet/lives.ts'
 import { startFleet } from './fleet/start-fleet.ts'
-import { startGpus } from './gpu/gpus.ts'
-import { startListener } from './http/listener.ts'
+import { type Gpus, startGpus } from './gpu/gpus.ts'
+import { type Listener, startListener } from './http/listener.ts'
 import type { OnRequest } from './http/server.ts'
 import { createMetadata } from './host/metadata.ts'
 import { settleIdentity } from './host/settle-identity.ts'
@@ -30,13 +30,13 @@ import type { Systemd } from './host/systemd.ts'
 import { toDevices } from './mlnode/gpu.ts'
 import { createNodeApp } from './mlnode/node-app.ts'
 import { readVolume } from './models/find-volume.ts'
-import { startModels } from './models/models.ts'
+import { type Models, startModels } from './models/models.ts'
 import { startVolume } from './models/volume.ts'
-import { startPoc } from './poc/poc.ts'
+import { type Poc, startPoc } from './poc/poc.ts'
 import { createInferenceApp } from './proxy/inference-app.ts'
 import { createProxy } from './proxy/proxy.ts'
-import { createNonce } from './tunnel/nonce.ts'
-import { startTunnels } from './tunnel/tunnels.ts'
+import { createNonce, type Nonce } from './tunnel/nonce.ts'
+import { startTunnels, type Tunnels, type TunnelsDeps } from './tunnel/tunnels.ts'
 import {
   describeLaunched,
   isServing,
@@ -47,6 +47,7 @@ import {
   toEngineDeps,
   toLocal,
   toMemoryBack,
+  toOrigin,
   tunnelFor,
 } from './wiring.ts'
 
@@ -64,127 +65,150 @@ export type GonkaNode = {
 
 export type NodeDeps = { loaded: Startable; config: Config; log: Log; secrets: Secrets; systemd: Systemd }
 
-export async function startNode({ loaded, config, log, secrets, systemd }: NodeDeps): Promise<GonkaNode> {
-  const { host, engine, listeners, registration } = config
-  const { fdStore } = systemd
-  const { stateDir } = host
-  const machine = new Machine(log)
+type Context = NodeDeps & { bind: string; instanceId: string; part: (name: string) => Log }
+
+export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
+  const { config, loaded, log } = deps
   const part = (name: string) => log.child({ part: name })
   const settings = startConfigPart(loaded)
-  const metadata = createMetadata({ url: host.metadataUrl })
+  const metadata = createMetadata({ url: config.host.metadataUrl })
   const [who, volumeBefore, bind] = await Promise.all([
-    settleIdentity({ stateDir, metadata, log: part('identity') }),
+    settleIdentity({ stateDir: config.host.stateDir, metadata, log: part('identity') }),
     readVolume(config.models),
     pickBind(config),
   ])
+  const context: Context = { ...deps, bind, instanceId: who.identity.id, part }
 
-  const gpus = startGpus({ nvidiaSmi: host.nvidiaSmi, visibleGpus: host.visibleGpus, log: part('gpus') })
+  const engines = await startEngines(context)
+  const { gpus, volume, models, fleet } = engines
+  const poc = startMining(context, fleet)
+  const nonce = createNonce()
+  const { node, inference, control } = startListeners(context, { ...engines, poc, nonce })
+  const tunnels = startTunnels(toTunnels(context, nonce))
+  const apiNodes = startRegistration(context, { ...engines, tunnels })
+  const reclaim = startReclaim({ metadata, log: part('reclaim') })
+
+  const machine = new Machine(log)
+  const about = { version: readVersion(), startedAt: new Date() }
+  const routes = createSocketRoutes({ machine, fleet, poc, tunnels, apiNodes, ...about })
+  const socket = startSocket({ path: join(config.host.runDir, 'control.sock'), routes, log: part('socket') })
+  const early = [settings, who.part, socket, node, control, reclaim, gpus, volume, models]
+  const late = [...startPreRead(config, models, log), fleet, tunnels, inference, poc, apiNodes]
+  for (const one of [...early, ...late]) machine.add(one)
+  return {
+    machine,
+    notice: reclaim.notice,
+    needsHelper: computed(() => volumeBefore.kind !== 'not-mounted' && volume.state.value.kind === 'not-mounted'),
+    showConfig: (changed) => settings.show(changed),
+    checkAlive: () => (isClosed(node) ? 'the node listener is closed' : undefined),
+  }
+}
+
+/** GPUs, model files, and the engines that need both. */
+async function startEngines({ config, instanceId, part }: Context) {
+  const gpus = startGpus({ nvidiaSmi: config.host.nvidiaSmi, visibleGpus: config.host.visibleGpus, log: part('gpus') })
   const volume = startVolume({ settings: config.models, log: part('volume') })
   const models = startModels({ settings: config.models, volume: volume.state, log: part('models') })
   const lives = createLives({ ...toEngineDeps(config), gpuMemoryBack: toMemoryBack(gpus), log: part('engine') })
-  const engineHome = { home: homedir(), hfHome: await models.hfHome(), cacheRoot: engine.cacheRoot }
-  const inventory = gpus.inventory
   const fleet = startFleet({
     config,
     files: (ref) => models.files(ref),
-    inventory,
+    inventory: gpus.inventory,
     refreshGpus: () => gpus.refresh(),
-    instanceId: who.identity.id,
+    instanceId,
     lives,
-    engineHome,
+    engineHome: { home: homedir(), hfHome: await models.hfHome(), cacheRoot: config.engine.cacheRoot },
     log: part('fleet'),
   })
-  const { upstreams } = fleet
-  const profile = readProfile(engine)
-  const poc = startPoc({
+  return { gpus, volume, models, fleet }
+}
+
+function startMining({ config, bind, part }: Context, fleet: Fleet): Poc {
+  const { registration, listeners, host, engine } = config
+  return startPoc({
     fleet,
-    stateDir,
+    stateDir: host.stateDir,
     bootId: readBootId(),
-    profile,
-    relayOrigin: `http://127.0.0.1:${listeners.nodePort}`,
+    profile: readProfile(engine),
+    relayOrigin: registration.pocCallbackRelay ? toOrigin(bind, listeners.nodePort) : undefined,
     log: part('poc'),
   })
+}
 
-  const proxy = createProxy({ upstreams, log: part('proxy') })
-  const nonce = createNonce()
+type Served = { gpus: Gpus; models: Models; fleet: Fleet; poc: Poc; nonce: Nonce }
+
+function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: Served) {
+  const { config, systemd, bind, part } = context
+  const { listeners, engine } = config
+  const { fdStore } = systemd
+  const { upstreams } = fleet
+  const proxy = createProxy({ upstreams, log: part('proxy') }).handle
   const nodeApp = createNodeApp({
-    proxy: proxy.handle,
+    proxy,
     nonce,
     version: readVersion(),
     fleet,
     poc,
-    inventory,
+    inventory: gpus.inventory,
     models: models.onDisk,
     launched: () => describeLaunched(fleet),
     metrics: listeners.metrics ?? 'full',
     log: part('node'),
     clock: systemClock,
   })
-  const inferenceApp = createInferenceApp({ upstreams, proxy: proxy.handle, answerNonce: (path) => nonce.answer(path) })
-  const gateway = createGatewayApp({
-    upstreams,
-    proxy: proxy.handle,
-    accessKey: () => listeners.accessKey ?? '',
-    build: { sha: listeners.buildSha, time: listeners.buildTime },
-  })
+  const inferenceApp = createInferenceApp({ upstreams, proxy, answerNonce: (path) => nonce.answer(path) })
+  const build = { sha: listeners.buildSha, time: listeners.buildTime }
+  const gateway = createGatewayApp({ upstreams, proxy, accessKey: () => listeners.accessKey ?? '', build })
   const open = (name: string, port: number, onRequest: OnRequest) =>
     startListener({ name, host: bind, port, fdStore, onRequest, drainMs: engine.drainTimeout, log: part(name) })
-  const node = open('node', listeners.nodePort, nodeApp)
-  const inference = open('inference', listeners.inferencePort, inferenceApp)
-  const control = startControl({ config: listeners, fdStore, onRequest: gateway, log: part('control') })
+  return {
+    node: open('node', listeners.nodePort, nodeApp),
+    inference: open('inference', listeners.inferencePort, inferenceApp),
+    control: startControl({ config: listeners, fdStore, onRequest: gateway, log: part('control') }),
+  }
+}
 
-  const local = { inference: toLocal(bind, listeners.inferencePort), node: toLocal(bind, listeners.nodePort) }
-  const { clientId } = registration
-  const tunnels = startTunnels({
+function toTunnels({ config, bind, instanceId, part }: Context, nonce: Nonce): TunnelsDeps {
+  const { inferencePort, nodePort } = config.listeners
+  return {
     config: config.tunnels,
-    clientId,
-    instanceId: who.identity.id,
-    stateDir,
-    local,
+    clientId: config.registration.clientId,
+    instanceId,
+    stateDir: config.host.stateDir,
+    local: { inference: toLocal(bind, inferencePort), node: toLocal(bind, nodePort) },
     nonce,
     log: part('tunnels'),
-  })
-  const apiNodes = startApiNodes({
+  }
+}
+
+type Announced = { gpus: Gpus; fleet: Fleet; tunnels: Tunnels }
+
+function startRegistration({ config, bind, secrets, part }: Context, { gpus, fleet, tunnels }: Announced): ApiNodes {
+  const { registration, engine, listeners, host } = config
+  const { inventory } = gpus
+  const servers = config.tunnels.servers.length
+  const devices = () => toDevices(inventory.peek())
+  return startApiNodes({
     config: registration,
     facts: {
       model: engine.model,
+      // As this machine resolves them; known before the gate opens, since an engine serves then.
       get args() {
         return fleet.configuredArgs.peek() ?? []
       },
-      tunnelled: config.tunnels.servers.length > 0,
+      tunnelled: servers > 0,
       ports: { inference: listeners.inferencePort, node: listeners.nodePort },
     },
     needsEngine: engine.inferenceNode,
-    stateDir,
+    stateDir: host.stateDir,
     serving: isServing(fleet),
-    tunnelFor: tunnelFor(tunnels, registration.apiNodes.length, config.tunnels.servers.length),
+    tunnelFor: tunnelFor(tunnels, registration.apiNodes.length, servers),
     inventory,
-    gpuDevices: () => ({ devices: toDevices(inventory.peek()), count: toDevices(inventory.peek()).length }),
-    startPoc: createPocStart(`http://${renderHostPort(local.node)}`),
+    gpuDevices: () => ({ devices: devices(), count: devices().length }),
+    startPoc: createPocStart(toOrigin(bind, listeners.nodePort)),
     log: part('api-nodes'),
     secrets,
   })
-  const reclaim = startReclaim({ metadata, log: part('reclaim') })
-  const routes = createSocketRoutes({
-    machine,
-    fleet,
-    poc,
-    tunnels,
-    apiNodes,
-    version: readVersion(),
-    startedAt: new Date(),
-  })
-  const socket = startSocket({ path: join(host.runDir, 'control.sock'), routes, log: part('socket') })
-
-  const early = [settings, who.part, socket, node, control, reclaim, gpus, volume, models]
-  for (const one of [...early, ...startPreRead(config, models, log), fleet, tunnels, inference, poc, apiNodes])
-    machine.add(one)
-  return {
-    machine,
-    notice: reclaim.notice,
-    needsHelper: computed(() => volumeBefore.kind !== 'not-mounted' && volume.state.value.kind === 'not-mounted'),
-    showConfig: (changed) => settings.show(changed),
-    checkAlive: () =>
-      node.status.peek().health === 'ok' && !node.server.listening ? 'the node listener is closed' : undefined,
-  }
 }
+
+const isClosed = (listener: Listener) => listener.status.peek().health === 'ok' && !listener.server.listening

@@ -8,6 +8,7 @@ import type { EngineConfig, ProfileName } from './config/engine.ts'
 import type { Startable } from './config/last-good.ts'
 import type { Config } from './config/schema.ts'
 import type { Component } from './core/component.ts'
+import { renderHostPort } from './core/host-port.ts'
 import type { Log } from './core/log.ts'
 import { parseArgs } from './engine/args.ts'
 import type { EngineDeps } from './engine/life.ts'
@@ -47,6 +48,10 @@ export async function pickBind({ listeners, tunnels }: Config): Promise<string> 
 /** How this machine reaches its own listener. */
 export function toLocal(bind: string, port: number): { host: string; port: number } {
   return { host: bind === '::' || bind === '0.0.0.0' ? '127.0.0.1' : bind, port }
+}
+
+export function toOrigin(bind: string, port: number): string {
+  return `http://${renderHostPort(toLocal(bind, port))}`
 }
 
 export function toEngineDeps({ host, engine }: Config): Pick<EngineDeps, 'livesFolder' | 'logDir' | 'times'> {
