@@ -146,7 +146,7 @@ test('remote ports that cannot be reached from here are up, and said to be unpro
 })
 
 test('a session that the server drops is opened again by the same frpc', limit, async () => {
-  const world = await createWorld(rehearsal({}, { REHEARSAL_FRPS_REFUSE_LOGINS: '2' }))
+  const world = await createWorld(rehearsal({}, { REHEARSAL_FRPS_REFUSE_LOGINS: '4' }))
   await world.startFrps()
   const tunnels = world.startTunnels()
   await whenPhase(tunnels, 'down', 'frps-token-refused')

@@ -126,8 +126,9 @@ export function testScenarios(programs: Programs): void {
     const tunnels = world.startTunnels()
     const pid = frpcPid(await whenPhase(tunnels, 'proved'))
     process.kill(pid, 'SIGKILL')
-    await whenPhase(tunnels, 'down')
-    expect(frpcPid(await whenPhase(tunnels, 'proved'))).not.toBe(pid)
+    // How long it is down is a matter of milliseconds: what counts is that another one serves.
+    await eventually('another frpc serves', async () => frpcPid(await whenPhase(tunnels, 'proved')) !== pid)
+    expect(isAlive(pid)).toBe(false)
   })
 
   test('a restart of the daemon keeps the same frpc, and no connection is refused meanwhile', limit, async () => {
