@@ -21,6 +21,7 @@ import type { Fleet } from './fleet/fleet.ts'
 import { createLives } from './fleet/lives.ts'
 import { startFleet } from './fleet/start-fleet.ts'
 import { type Gpus, startGpus } from './gpu/gpus.ts'
+import { holdUntil } from './http/hold.ts'
 import { type Listener, startListener } from './http/listener.ts'
 import type { OnRequest } from './http/server.ts'
 import { createMetadata } from './host/metadata.ts'
@@ -160,11 +161,24 @@ function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: S
   const build = { sha: listeners.buildSha, time: listeners.buildTime }
   const gateway = createGatewayApp({ upstreams, proxy, accessKey: () => listeners.accessKey ?? '', build })
   const open = (name: string, port: number, onRequest: OnRequest) =>
-    startListener({ name, host: bind, port, fdStore, onRequest, drainMs: engine.drainTimeout, log: part(name) })
+    startListener({
+      name,
+      host: bind,
+      port,
+      fdStore,
+      onRequest: holdUntil(fleet.settled, onRequest),
+      drainMs: engine.drainTimeout,
+      log: part(name),
+    })
   return {
     node: open('node', listeners.nodePort, nodeApp),
     inference: open('inference', listeners.inferencePort, inferenceApp),
-    control: startControl({ config: listeners, fdStore, onRequest: gateway, log: part('control') }),
+    control: startControl({
+      config: listeners,
+      fdStore,
+      onRequest: holdUntil(fleet.settled, gateway),
+      log: part('control'),
+    }),
   }
 }
 

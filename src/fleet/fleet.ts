@@ -42,6 +42,11 @@ export interface Fleet extends Component {
   readonly engines: ReadonlySignal<readonly EngineView[]>
   readonly orders: Orders
   /**
+   * Engines of the daemon before us were looked for, and those that served were seen to serve (at most 1.5 s later). Until then
+   * callers wait: a restart of the daemon is no outage.
+   */
+  readonly settled: ReadonlySignal<boolean>
+  /**
    * The arguments of the configuration's own wish as this machine resolves them (dtype, tensor parallel size), never those of an
    * order: what registration announces. Undefined until files and GPUs are known.
    */

@@ -2,6 +2,7 @@
 // earlier daemon are adopted before anything is launched.
 import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { Config } from '../config/schema.ts'
+import { within } from '../core/abort.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { Intent } from '../core/intent.ts'
@@ -9,6 +10,7 @@ import type { Log } from '../core/log.ts'
 import { startLoop } from '../core/loop.ts'
 import { readBootId } from '../core/proc.ts'
 import { createStatus } from '../core/status-signal.ts'
+import { until } from '../core/watch.ts'
 import type { Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
 import { endEngines } from './end-engines.ts'
@@ -57,6 +59,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     roster.members.value.map((one) => one.life.phase.value),
   ])
   const body = createLoopBody({ ...deps, ...parts, clock, ending: ending.signal, poke })
+  const settled = settle(body.adopt, roster, ending.signal)
   const loop = startLoop('fleet', body.pass, { log, abort: ending.signal, every, wake, clock })
   const finish = async (intent: Intent): Promise<void> => {
     ending.abort()
@@ -72,6 +75,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     ...createViews(roster, state),
     planned: state.planned,
     orders: desk,
+    settled,
     configuredArgs: state.configuredArgs,
     end: (intent) => {
       ended ??= finish(intent).catch((error: unknown) =>
@@ -122,6 +126,22 @@ function createViews(roster: Roster, state: FleetState) {
     parts: computed(() => engines.value.map(toPart)),
     upstreams: computed(() => roster.members.value.map((one) => one.life.upstream).toSorted((a, b) => a.slot - b.slot)),
   }
+}
+
+/** Adopted engines that load need minutes, those that served one answer. */
+const settleBound = 1500
+
+function settle(adopt: () => Promise<void>, roster: Roster, abort: AbortSignal): ReadonlySignal<boolean> {
+  const settled = signal(false)
+  const serves = computed(() => roster.members.value.some((one) => one.life.phase.value === 'serving'))
+  const look = async () => {
+    await adopt()
+    if (roster.members.peek().length > 0) await until(serves, Boolean, within(settleBound, abort))
+  }
+  void look()
+    .catch(() => {})
+    .then(() => void (settled.value = true))
+  return settled
 }
 
 /** INFERENCE_NODE=false: nothing is wanted until the broker orders it. */

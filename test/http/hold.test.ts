@@ -1,0 +1,27 @@
+import { signal } from '@preact/signals-core'
+import { expect, test } from 'vitest'
+import { createHttpServer } from '../../src/http/server.ts'
+import { holdUntil } from '../../src/http/hold.ts'
+import { onTestFinished } from 'vitest'
+import type { AddressInfo } from 'node:net'
+
+test('a request that comes before the engines are found again waits for them, its body included', async () => {
+  const ready = signal(false)
+  const answers: string[] = []
+  const server = createHttpServer(
+    holdUntil(ready, (request, response) => {
+      void request.toArray().then((chunks) => response.end(Buffer.concat(chunks as Buffer[])))
+    }),
+  )
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const asked = fetch(`http://127.0.0.1:${port}/`, { method: 'POST', body: 'kept' })
+    .then((answer) => answer.text())
+    .then((text) => answers.push(text))
+  await new Promise((resolve) => server.once('request', resolve))
+  expect(answers).toEqual([])
+  ready.value = true
+  await asked
+  expect(answers).toEqual(['kept'])
+})
