@@ -76,10 +76,15 @@ export function toConfiguredArgs(config: EngineConfig, inventory: Inventory): re
   return toWantedArgs({ model: config.model }, config, toAutoDtype(config, inventory))
 }
 
-/** Which files a wish needs: `--revision` of its arguments counts. */
+/** Which files a wish needs: of its arguments `--revision` counts, and `--load-format dummy`, which reads no weights. */
 export function toModelRef(ask: Ask, config: EngineConfig): ModelRef {
-  const revision = parseArgs(ask.args ?? config.extraArgs).get('revision')
-  return { repo: ask.model, ...(revision && { revision }) }
+  const args = parseArgs(ask.args ?? config.extraArgs)
+  const revision = args.get('revision')
+  return {
+    repo: ask.model,
+    ...(revision && { revision }),
+    ...(args.get('load-format') === 'dummy' && { weightless: true }),
+  }
 }
 
 /**

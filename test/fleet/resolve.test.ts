@@ -136,3 +136,9 @@ test('the files of a revision are those that the arguments name', () => {
   })
   expect(toModelRef({ model: 'Test/A' }, toEngine({ extraArgs: '--revision def' }))).toMatchObject({ revision: 'def' })
 })
+
+test('a model without weights is complete for an engine that makes them up', () => {
+  const dummy = toEngine({ extraArgs: '--load-format dummy' })
+  expect(toModelRef({ model: 'Test/A' }, dummy)).toMatchObject({ weightless: true })
+  expect(toModelRef({ model: 'Test/A', args: ['--load_format=auto'] }, dummy)).not.toHaveProperty('weightless')
+})
