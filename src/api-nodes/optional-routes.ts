@@ -70,7 +70,7 @@ export class OptionalRoutes {
     delete poc.claimedBy
     this.#poc.state = this.#poc.tries >= 3 ? 'done' : 'open'
     const said = `answered ${answer.status}: ${readError(answer.text)}`
-    return toProblem('poc-init-failed', `PoC ${init.version} init of ${client.address} ${said}`)
+    return toProblem('poc-start-failed', `PoC ${init.version} init of ${client.address} ${said}`)
   }
 
   async #sendHardware(abort: AbortSignal): Promise<void> {

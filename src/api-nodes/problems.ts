@@ -84,7 +84,7 @@ export const apiNodeProblems = {
     title: 'there is no model to register',
     remedy: 'set MODEL_NAME',
   },
-  'poc-init-failed': {
+  'poc-start-failed': {
     title: 'PoC could not be started with what an API node gave us',
     remedy: 'look at the evidence; the API node starts PoC itself in its next phase',
   },

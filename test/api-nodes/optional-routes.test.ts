@@ -60,7 +60,7 @@ test('an init that our node refuses is shown, tried three times in all, and then
   const node = await rehearsePrivate()
   const { starts, startPoc } = recordStarts(503)
   const { view } = await startPart([node], { startPoc })
-  await eventually('a problem', () => view()?.problem?.code === 'poc-init-failed')
+  await eventually('a problem', () => view()?.problem?.code === 'poc-start-failed')
   expect(view()).toMatchObject({ phase: 'registered', problem: { evidence: expect.stringContaining('503: ') } })
   await eventually('three tries', () => starts.length === 3)
   await looks(node)
