@@ -28,6 +28,8 @@ export type ReadyOptions = {
   clock?: Clock
   /** True once its log says that it is about to listen. */
   soon?: ReadonlySignal<boolean>
+  /** Whether the listener is the engine itself. False: an engine of somebody else answers at its port, and it will soon say so. */
+  isOurs?: () => Promise<boolean | undefined>
 }
 
 /** Resolves when it serves (undefined), or is known never to. Rejects with the abort's reason; the caller brings the bound. */
@@ -50,9 +52,9 @@ export async function whenReady(
       continue
     }
     const began = clock.now()
-    const found = await askAll(client, expected, abort)
-    if (found === undefined) return undefined
-    if (found !== 'busy') {
+    const [found, ours] = await Promise.all([askAll(client, expected, abort), options.isOurs?.()])
+    if (found === undefined && ours !== false) return undefined
+    if (found !== undefined && found !== 'busy') {
       if (wrong?.code !== found.code) wrong = { ...found, since: clock.now() }
       else if (clock.now() - wrong.since > wrongFor[found.code]) return engineProblem(found.code, found.evidence)
     }

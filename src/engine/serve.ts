@@ -5,6 +5,7 @@ import { isAbort } from '../core/abort.ts'
 import type { Body } from '../core/body.ts'
 import type { Clock } from '../core/clock.ts'
 import { readLastLines, tailLines } from '../core/log-file.ts'
+import { isHeldBy } from '../core/port-holder.ts'
 import type { EngineClient } from './client.ts'
 import { diagnose } from './diagnose.ts'
 import { whenStuck } from './hang-watch.ts'
@@ -46,10 +47,11 @@ async function load(parts: ServeParts, abort: AbortSignal): Promise<Problem | un
   const side = AbortSignal.any([abort, loaded.signal])
   const seen = { at: clock.now(), lines: new Set<string>() }
   const soon = computed(() => isAboutToListen(progress.value))
+  const isOurs = async () => isHeldBy(spec.port, await body.pids())
   const following = follow(body.logPath, { progress, seen, clock }, side)
   try {
     return await Promise.race([
-      whenReady(client, { model: spec.model, port: spec.port, hasPoc: spec.hasPoc }, side, { clock, soon }),
+      whenReady(client, { model: spec.model, port: spec.port, hasPoc: spec.hasPoc }, side, { clock, soon, isOurs }),
       whenStalled(seen, deps.times.start, { clock, progress }, side),
     ])
   } finally {

@@ -101,3 +101,15 @@ test('waiting ends with the abort', async () => {
   const bound = AbortSignal.timeout(100)
   await expect(whenReady(clientOf(port), { model: 'M', port, hasPoc: false }, bound)).rejects.toThrow(/timeout/)
 })
+
+test('an engine of somebody else that answers at our port is not taken for ours', async () => {
+  const port = await freePort()
+  await listen(port, engine({}))
+  const asked: boolean[] = []
+  const isOurs = async () => {
+    asked.push(asked.length >= 3)
+    return asked.at(-1)
+  }
+  expect(await whenReady(clientOf(port), { model: 'M', port, hasPoc: true }, abort(), { isOurs })).toBeUndefined()
+  expect(asked).toEqual([false, false, false, true])
+})

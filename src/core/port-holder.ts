@@ -1,16 +1,30 @@
-// Who listens on a port, for the operator. Reads /proc only, and only after a listen has failed.
+// Who listens on a port. Reads /proc only: after a listen has failed, and once when an engine becomes ready.
+import { codeOf } from './errors.ts'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 
 export type PortHolder = { pid: number; program: string }
 
 /** Undefined where /proc does not tell: another user's process seen without privileges. Never throws. */
 export async function findPortHolder(port: number): Promise<PortHolder | undefined> {
-  const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map(readText))
-  const inodes = new Set(tables.flatMap((table) => parseListening(table, port)))
+  const inodes = await findListening(port)
   if (inodes.size === 0) return undefined
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
   for (const pid of pids) if (await holdsAny(pid, inodes)) return { pid: Number(pid), program: await readProgram(pid) }
   return undefined
+}
+
+/** Whether one of these processes listens on the port. Undefined where /proc does not tell. Never throws. */
+export async function isHeldBy(port: number, pids: readonly number[]): Promise<boolean | undefined> {
+  const inodes = await findListening(port)
+  if (inodes.size === 0) return undefined
+  const held = await Promise.all(pids.map((pid) => holdsAny(String(pid), inodes)))
+  if (held.includes(true)) return true
+  return held.includes(undefined) ? undefined : false
+}
+
+async function findListening(port: number): Promise<Set<string>> {
+  const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map(readText))
+  return new Set(tables.flatMap((table) => parseListening(table, port)))
 }
 
 /** Inodes of the sockets that listen on `port` in a table of /proc/net. Pure. */
@@ -23,8 +37,12 @@ export function parseListening(table: string, port: number): string[] {
   })
 }
 
-async function holdsAny(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
-  const names = await readdir(`/proc/${pid}/fd`).catch(() => [])
+/** Undefined: its descriptors are not ours to see. */
+async function holdsAny(pid: string, inodes: ReadonlySet<string>): Promise<boolean | undefined> {
+  const names = await readdir(`/proc/${pid}/fd`).catch((error: unknown) =>
+    codeOf(error) === 'ENOENT' ? [] : undefined,
+  )
+  if (names === undefined) return undefined
   const links = await Promise.all(names.map((name) => readlink(`/proc/${pid}/fd/${name}`).catch(() => '')))
   return links.some((link) => inodes.has(/^socket:\[(\d+)\]$/.exec(link)?.[1] ?? ''))
 }
