@@ -1,6 +1,6 @@
 // `gonka-node rehearse`: the daemon against the outside world in miniature, on this machine, until Ctrl-C.
 import type { NodeStatus, PartStatus } from '../api/status.ts'
-import type { Ports } from '../rehearsal/machine-root.ts'
+import type { Ports } from '../rehearsal/free-ports.ts'
 import type { Rehearsal } from '../rehearsal/rehearsal.ts'
 import { createSteps, type Steps } from './rehearsal-steps.ts'
 import { ask } from './socket-client.ts'

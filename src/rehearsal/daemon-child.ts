@@ -6,7 +6,7 @@ import { join } from 'node:path'
 export interface DaemonChild {
   /** Of the daemon that runs now. */
   pid(): number | undefined
-  /** Exit status 78, or the end that was asked for. */
+  /** Exit status 78, or the end that was asked for; any end where it is not kept running. 128 for a signal. */
   readonly ended: Promise<number>
   /** SIGTERM, and SIGKILL when that takes longer than a unit would wait. */
   stop(): Promise<void>
@@ -15,7 +15,16 @@ export interface DaemonChild {
 /** Of gonka-node.service: TimeoutStopSec. */
 const patience = 150_000
 
-export function startDaemon(options: { envFile: string; logFile: string }): DaemonChild {
+export type DaemonOptions = {
+  envFile: string
+  logFile: string
+  /** More variables of the process: they win over the file's. */
+  environment?: Readonly<Record<string, string>>
+  /** False: it is not started again. */
+  keep?: boolean
+}
+
+export function startDaemon(options: DaemonOptions): DaemonChild {
   const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 })
   const state: { child?: ChildProcess; stopping: boolean } = { stopping: false }
   const bin = join(import.meta.dirname, '..', import.meta.filename.endsWith('.ts') ? 'bin.ts' : 'bin.js')
@@ -36,7 +45,7 @@ export function startDaemon(options: { envFile: string; logFile: string }): Daem
   async function keep(): Promise<number> {
     for (;;) {
       const child = spawn(process.execPath, [bin, 'run'], {
-        env: toEnvironment(options.envFile),
+        env: { ...toEnvironment(options.envFile), ...options.environment },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
       state.child = child
@@ -45,7 +54,7 @@ export function startDaemon(options: { envFile: string; logFile: string }): Daem
       const code = await new Promise<number>((resolve) =>
         child.once('exit', (status, signal) => resolve(status ?? (signal ? 128 : 1))),
       )
-      if (state.stopping || code === 78) return code
+      if (state.stopping || code === 78 || options.keep === false) return code
       await new Promise((resolve) => setTimeout(resolve, 500))
     }
   }

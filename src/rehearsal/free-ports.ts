@@ -1,6 +1,7 @@
 // The usual ports, or the next free ones where they are taken.
 import { createServer } from 'node:net'
-import type { Ports } from './machine-root.ts'
+
+export type Ports = { node: number; inference: number; control: number; admin: number; callbacks: number; frps: number }
 
 const usual: Ports = { node: 8080, inference: 5000, control: 8000, admin: 9200, callbacks: 9100, frps: 7000 }
 
@@ -23,15 +24,34 @@ export async function pickPorts(overrides: Partial<Ports>, engines: number): Pro
   return { ...usual, ...rest, inference }
 }
 
+/** 0042, or the next one whose remote ports are free at the frp server: another rehearsal may run beside this one. */
+export async function pickClientId(host: string): Promise<string> {
+  for (let number = 42; number < 10_000; number += 1) {
+    const id = String(number).padStart(4, '0')
+    if ((await isFree(Number(`1${id}`), host)) && (await isFree(Number(`2${id}`), host))) return id
+  }
+  throw new Error(`no client id has both of its ports free on ${host}`)
+}
+
+/** Four digits whose two remote ports are free: other rehearsals run on this machine as well. */
+export async function pickClientId(): Promise<string> {
+  for (let number = 42; number < 10_000; number += 1) {
+    const id = String(number).padStart(4, '0')
+    if (await areFree([Number(`1${id}`), Number(`2${id}`)])) return id
+  }
+  throw new Error('no pair of remote ports 1NNNN and 2NNNN is free')
+}
+
 async function areFree(ports: readonly number[]): Promise<boolean> {
   for (const port of ports) if (!(await isFree(port))) return false
   return true
 }
 
-function isFree(port: number): Promise<boolean> {
+/** @param host all addresses where absent */
+function isFree(port: number, host?: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer()
     probe.once('error', () => resolve(false))
-    probe.listen(port, () => probe.close(() => resolve(true)))
+    probe.listen({ port, ...(host !== undefined && { host }) }, () => probe.close(() => resolve(true)))
   })
 }

@@ -1,9 +1,11 @@
 // The machine of a rehearsal: a temporary root with an env file, a model, GPUs, a vLLM environment and frp programs.
+import { randomBytes } from 'node:crypto'
 import { accessSync, constants } from 'node:fs'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { writeVenv } from './engine-venv.ts'
+import { pickClientId, type Ports } from './free-ports.ts'
 import { writeProgram } from './program.ts'
 
 export const rehearsalModel = 'rehearsal/tiny-1b'
@@ -17,8 +19,6 @@ export type MachineWishes = {
   set: Readonly<Record<string, string>>
 }
 
-export type Ports = { node: number; inference: number; control: number; admin: number; callbacks: number; frps: number }
-
 export type MachineRoot = {
   folder: string
   envFile: string
@@ -28,23 +28,26 @@ export type MachineRoot = {
   frps: { program: string; real: boolean; config: string }
 }
 
-export async function writeMachine(wishes: MachineWishes, ports: Ports, metadataUrl: string): Promise<MachineRoot> {
+/** Where the outside world is; `host` is the frp server's. */
+type Places = { ports: Ports; host: string; metadataUrl: string }
+
+export async function writeMachine(wishes: MachineWishes, { ports, host, metadataUrl }: Places): Promise<MachineRoot> {
   const folder = await mkdtemp(join(tmpdir(), 'gonka-rehearsal-'))
   const path = (name: string) => join(folder, name)
   for (const name of ['bin', 'gpu', 'state', 'run', 'log']) await mkdir(path(name))
   await writeModel(path('huggingface'))
   const frps = await pickFrp('frps', path('bin'))
   const frpc = await pickFrp('frpc', path('bin'))
-  await writeFile(path('frps.toml'), renderFrps(ports))
+  await writeFile(path('frps.toml'), renderFrps(ports.frps, host))
   const gpuState = path('gpu')
   const knobs = { REHEARSAL_GPU_STATE: gpuState, REHEARSAL_SMI_GPUS: String(wishes.gpus) }
   const smi = await writeProgram(path('bin/nvidia-smi'), join(import.meta.dirname, 'nvidia-smi.ts'), knobs)
   const python = wishes.engine ?? (await writeVenv(path('venv'), 'v1-overlay'))
   const variables: Record<string, string> = {
     API_NODES: `127.0.0.1:${ports.admin}`,
-    CLIENT_ID: '0042',
-    FRP_SERVERS: `127.0.0.1:${ports.frps}`,
-    SECRET_FRP_TOKEN: 'rehearsal-token',
+    CLIENT_ID: wishes.set['CLIENT_ID'] ?? (await pickClientId()),
+    FRP_SERVERS: `${host}:${ports.frps}`,
+    SECRET_FRP_TOKEN: token,
     MODEL_NAME: rehearsalModel,
     TENSOR_PARALLEL_SIZE: String(wishes.tensorParallel),
     HF_HOME: path('huggingface'),
@@ -98,12 +101,12 @@ function isExecutable(path: string): boolean {
   }
 }
 
-const renderFrps = (ports: Ports) => `bindAddr = "127.0.0.1"
-bindPort = ${ports.frps}
-proxyBindAddr = "127.0.0.1"
+const renderFrps = (port: number, host: string) => `bindAddr = "${host}"
+bindPort = ${port}
+proxyBindAddr = "${host}"
 detailedErrorsToClient = true
 log.disablePrintColor = true
-auth.token = "rehearsal-token"
+auth.token = "${token}"
 allowPorts = [{ start = 10000, end = 29999 }]
 `
 
