@@ -48,6 +48,8 @@ export type Knobs = {
   /** Chat is refused with 503 while PoC generates. */
   pocBlocksChat: boolean
   maxQueued: number
+  /** File of engine-marks.ts; empty: none. */
+  marks: string
 }
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -87,6 +89,7 @@ export function readKnobs(env: Env, facts: { module: string; port: number }): Kn
     pocMute: toFlag(text('POC_MUTE')),
     pocBlocksChat: toFlag(text('POC_BLOCKS_CHAT', generation === 'v0-overlay' ? '0' : '1')),
     maxQueued: toNumber(env['POC_MAX_QUEUED_NONCES'], 100_000),
+    marks: env['REHEARSAL_MARKS'] ?? '',
   }
 }
 

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { readJsonBody, sendDetail, sendJson } from './engine-answers.ts'
 import { parseGenerate, parseInit, type PocAsk } from './engine-poc-asks.ts'
+import { writeMark } from './engine-marks.ts'
 import type { Session } from './engine-session.ts'
 import { versionOf } from './engine-stages.ts'
 
@@ -38,6 +39,7 @@ async function init(session: Session, request: IncomingMessage, response: Server
   const { pocRefuse } = session.knobs
   if (pocRefuse) return sendDetail(response, Number(pocRefuse) || 503, 'Engine not available')
   if (session.poc.init(ask) === 'already') return sendDetail(response, 409, 'Already generating')
+  writeMark(session.knobs.marks, session.knobs.slot, 'generating')
   sendJson(response, 200, { status: 'OK', pow_status: { status: 'GENERATING' } })
 }
 

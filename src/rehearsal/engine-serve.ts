@@ -6,6 +6,7 @@ import { createDecoder } from './engine-decoder.ts'
 import type { Knobs } from './engine-knobs.ts'
 import type { EngineLog } from './engine-log.ts'
 import { createCounters } from './engine-metrics.ts'
+import { writeMark } from './engine-marks.ts'
 import { createPoc } from './engine-poc.ts'
 import { answerEngine } from './engine-routes.ts'
 import type { Session } from './engine-session.ts'
@@ -38,6 +39,7 @@ export async function serveEngine({ args, knobs, log, core, handle }: Ready): Pr
   })
   try {
     await listenOn(server, handle)
+    writeMark(knobs.marks, knobs.slot, 'listening')
   } catch {
     // Another one bound at the same moment and listened first.
     log.raw('OSError: [Errno 98] Address already in use')
