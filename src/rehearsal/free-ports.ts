@@ -33,15 +33,6 @@ export async function pickClientId(host: string): Promise<string> {
   throw new Error(`no client id has both of its ports free on ${host}`)
 }
 
-/** Four digits whose two remote ports are free: other rehearsals run on this machine as well. */
-export async function pickClientId(): Promise<string> {
-  for (let number = 42; number < 10_000; number += 1) {
-    const id = String(number).padStart(4, '0')
-    if (await areFree([Number(`1${id}`), Number(`2${id}`)])) return id
-  }
-  throw new Error('no pair of remote ports 1NNNN and 2NNNN is free')
-}
-
 async function areFree(ports: readonly number[]): Promise<boolean> {
   for (const port of ports) if (!(await isFree(port))) return false
   return true

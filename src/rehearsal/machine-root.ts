@@ -38,14 +38,16 @@ export async function writeMachine(wishes: MachineWishes, { ports, host, metadat
   await writeModel(path('huggingface'))
   const frps = await pickFrp('frps', path('bin'))
   const frpc = await pickFrp('frpc', path('bin'))
-  await writeFile(path('frps.toml'), renderFrps(ports.frps, host))
+  // Of its own: a frps of another rehearsal must refuse us.
+  const token = randomBytes(12).toString('hex')
+  await writeFile(path('frps.toml'), renderFrps({ port: ports.frps, host, token }), { mode: 0o600 })
   const gpuState = path('gpu')
   const knobs = { REHEARSAL_GPU_STATE: gpuState, REHEARSAL_SMI_GPUS: String(wishes.gpus) }
   const smi = await writeProgram(path('bin/nvidia-smi'), join(import.meta.dirname, 'nvidia-smi.ts'), knobs)
   const python = wishes.engine ?? (await writeVenv(path('venv'), 'v1-overlay'))
   const variables: Record<string, string> = {
     API_NODES: `127.0.0.1:${ports.admin}`,
-    CLIENT_ID: wishes.set['CLIENT_ID'] ?? (await pickClientId()),
+    CLIENT_ID: wishes.set['CLIENT_ID'] ?? (await pickClientId(host)),
     FRP_SERVERS: `${host}:${ports.frps}`,
     SECRET_FRP_TOKEN: token,
     MODEL_NAME: rehearsalModel,
@@ -101,7 +103,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
-const renderFrps = (port: number, host: string) => `bindAddr = "${host}"
+const renderFrps = ({ port, host, token }: { port: number; host: string; token: string }) => `bindAddr = "${host}"
 bindPort = ${port}
 proxyBindAddr = "${host}"
 detailedErrorsToClient = true
