@@ -6,11 +6,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { readVersion } from '../core/version.ts'
 import { listFlags, renderCompletion } from '../cli/completion.ts'
+import { readRelease, releaseParts } from './release.ts'
 
 const root = join(import.meta.dirname, '..', '..')
-
-/** What the running daemon needs of the repository. The rehearsal comes along: operators try it on the instance. */
-const parts = ['src', 'systemd', 'profile.d', 'package.json', 'README.md', 'LICENSE']
 
 const wrapper = `#!/bin/sh
 # Finds its release through the links that point here, and runs it with the Node.js that came with it.
@@ -23,7 +21,7 @@ const stage = mkdtempSync(join(tmpdir(), 'gonka-package-'))
 try {
   const name = `gonka-node-${readVersion()}`
   const folder = join(stage, name)
-  for (const part of parts) cpSync(join(root, part), join(folder, part), { recursive: true })
+  for (const part of releaseParts) cpSync(join(root, part), join(folder, part), { recursive: true })
   for (const dependency of productionDependencies()) copyDependency(dependency, folder)
   mkdirSync(join(folder, 'bin'), { recursive: true })
   cpSync(process.execPath, join(folder, 'bin', 'node'), { dereference: true })
@@ -32,7 +30,7 @@ try {
   mkdirSync(join(folder, 'share'))
   writeFileSync(join(folder, 'share', 'completion.bash'), renderCompletion(await listFlags(), 'bash'))
   cpSync(join(root, 'systemd', 'install.sh'), join(folder, 'install.sh'))
-  writeFileSync(join(folder, 'RELEASE'), `${readVersion()}${describeCommit()}\n`)
+  writeFileSync(join(folder, 'RELEASE'), `${readRelease(root)}\n`)
   mkdirSync(dirname(target), { recursive: true })
   // Level 6 of gzip: the Node binary is most of it, more effort gains little.
   execFileSync('tar', ['--owner=0', '--group=0', '-czf', target, '-C', stage, name])
@@ -55,13 +53,4 @@ function copyDependency(path: string, folder: string): void {
     recursive: true,
     filter: (from) => from === path || !from.slice(path.length).includes('/node_modules'),
   })
-}
-
-/** Two builds of one version must not share a folder below releases/. */
-function describeCommit(): string {
-  try {
-    return `-${execFileSync('git', ['describe', '--always', '--dirty', '--abbrev=12'], { cwd: root, encoding: 'utf8' }).trim()}`
-  } catch {
-    return ''
-  }
 }
