@@ -56,6 +56,7 @@ export function startDaemon(options: DaemonOptions): DaemonChild {
       )
       if (state.stopping || code === 78 || options.keep === false) return code
       await new Promise((resolve) => setTimeout(resolve, 500))
+      if (state.stopping) return code
     }
   }
 }

@@ -1,9 +1,9 @@
 // The outside world of a rehearsal without the daemon: the machine's root, API node, frp server, metadata service.
 import { rm } from 'node:fs/promises'
 import { type ApiNode, startApiNode } from './api-node.ts'
-import { pickClientId, pickPorts } from './free-ports.ts'
+import { type Ports, pickPorts } from './free-ports.ts'
 import { type FrpServer, startFrpServer } from './frp-server.ts'
-import { type MachineRoot, type MachineWishes, type Ports, rehearsalModel, writeMachine } from './machine-root.ts'
+import { type MachineRoot, type MachineWishes, rehearsalModel, writeMachine } from './machine-root.ts'
 import { type RehearsalMetadata, startRehearsalMetadata } from './metadata.ts'
 
 export type OutsideOptions = MachineWishes & {
@@ -27,10 +27,8 @@ export interface Outside {
 export async function startOutside(options: OutsideOptions): Promise<Outside> {
   const host = options.host ?? '127.0.0.1'
   const ports = await pickPorts(options.ports, Math.max(1, options.gpus))
-  const clientId = await pickClientId(host)
   const metadata = await startRehearsalMetadata({ instanceId: 'i-0rehearsal0000000' })
-  const wishes = { ...options, set: { CLIENT_ID: clientId, ...options.set } }
-  const machine = await writeMachine(wishes, { ports, host, metadataUrl: metadata.url })
+  const machine = await writeMachine(options, { ports, host, metadataUrl: metadata.url })
   const apiNode = await startApiNode({
     adminPort: ports.admin,
     callbackPort: ports.callbacks,
