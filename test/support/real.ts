@@ -30,9 +30,15 @@ export function describeWith<T>(title: string, found: Provided<T>, suite: (value
 }
 
 /** Debian packages by their commands; installed when we are root. */
-export async function bringCommands(wanted: Readonly<Record<string, string>>): Promise<void> {
+export function bringCommands(wanted: Readonly<Record<string, string>>): Promise<void> {
+  const proofs = Object.entries(wanted).map(([command, name]) => [name, `command -v ${command}`])
+  return bringPackages(Object.fromEntries(proofs) as Record<string, string>)
+}
+
+/** Debian packages (several by blanks) by a shell command that succeeds where they are not needed; installed when we are root. */
+export async function bringPackages(wanted: Readonly<Record<string, string>>): Promise<void> {
   const missing: string[] = []
-  for (const [command, name] of Object.entries(wanted)) if (!(await isCommand(command))) missing.push(name)
+  for (const [names, proof] of Object.entries(wanted)) if (!(await succeeds(proof))) missing.push(...names.split(' '))
   if (missing.length === 0) return
   if (process.getuid?.() !== 0) throw new Error(`needs the packages ${missing.join(' ')}, and we are not root`)
   await onlyOne('apt', async () => {
@@ -49,8 +55,8 @@ export async function bringCommands(wanted: Readonly<Record<string, string>>): P
   })
 }
 
-const isCommand = (command: string) =>
-  run('sh', ['-c', `command -v "$1"`, 'sh', command]).then(
+const succeeds = (command: string) =>
+  run('sh', ['-c', command]).then(
     () => true,
     () => false,
   )
