@@ -5,7 +5,7 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { readVersion } from '../core/version.ts'
-import { listFlags, renderCompletion } from '../cli/completion.ts'
+import { listWords, renderCompletion } from '../cli/completion.ts'
 import { readRelease, releaseParts } from './release.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -28,7 +28,7 @@ try {
   writeFileSync(join(folder, 'bin', 'gonka-node'), wrapper)
   chmodSync(join(folder, 'bin', 'gonka-node'), 0o755)
   mkdirSync(join(folder, 'share'))
-  writeFileSync(join(folder, 'share', 'completion.bash'), renderCompletion(await listFlags(), 'bash'))
+  writeFileSync(join(folder, 'share', 'completion.bash'), renderCompletion(await listWords(), 'bash'))
   cpSync(join(root, 'systemd', 'install.sh'), join(folder, 'install.sh'))
   writeFileSync(join(folder, 'RELEASE'), `${readRelease(root)}\n`)
   mkdirSync(dirname(target), { recursive: true })

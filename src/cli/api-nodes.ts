@@ -7,9 +7,11 @@ import { renderTable } from './table.ts'
 import { exits, type Verb } from './verb.ts'
 
 export const apiNodes: Verb = {
-  usage: '[--json]',
+  usage: '[--json] [--socket PATH]',
   summary: 'lists the API nodes: registered or why not, what they were told, how their broker sees us',
-  help: socketHelp,
+  help: `${socketHelp}
+
+Exit status 1 when any API node has a problem.`,
   options: { ...socketOption, json: { type: 'boolean' } },
   positionals: 0,
   async run({ flags, out }) {

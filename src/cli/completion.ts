@@ -1,4 +1,4 @@
-// `gonka-node completion bash`: sourced by profile.d; offers verbs and flags.
+// `gonka-node completion bash`: sourced by profile.d; offers verbs, their words and flags.
 import { UsageError, exits, type Verb } from './verb.ts'
 import { verbs } from './verbs.ts'
 
@@ -6,29 +6,31 @@ export const completion: Verb = {
   usage: 'bash|zsh',
   summary: 'prints the shell completion, for `source <(gonka-node completion bash)`',
   options: {},
+  words: ['bash', 'zsh'],
   positionals: 1,
   async run({ positionals, out }) {
     const [shell] = positionals
     if (shell !== 'bash' && shell !== 'zsh') throw new UsageError('needs the name of the shell: bash or zsh')
-    out.write(renderCompletion(await listFlags(), shell))
+    out.write(renderCompletion(await listWords(), shell))
     return exits.ok
   },
 }
 
-export async function listFlags(): Promise<Record<string, string[]>> {
+/** What may follow each verb. */
+export async function listWords(): Promise<Record<string, string[]>> {
   const entries = Object.entries(verbs).map(async ([name, load]) => {
     const verb = await load()
-    return [name, Object.keys(verb.options).map((flag) => `--${flag}`)] as const
+    return [name, [...(verb.words ?? []), ...Object.keys(verb.options).map((flag) => `--${flag}`), '--help']] as const
   })
-  return Object.fromEntries(await Promise.all(entries))
+  return { ...Object.fromEntries(await Promise.all(entries)), help: Object.keys(verbs) }
 }
 
 /** Pure. */
-export function renderCompletion(flags: Record<string, string[]>, shell: 'bash' | 'zsh'): string {
-  const cases = Object.entries(flags).map(([name, list]) => `    ${name}) words="${[...list, '--help'].join(' ')}" ;;`)
+export function renderCompletion(words: Record<string, string[]>, shell: 'bash' | 'zsh'): string {
+  const cases = Object.entries(words).map(([name, list]) => `    ${name}) words="${list.join(' ')}" ;;`)
   return `${shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : ''}_gonka_node() {
   local word="\${COMP_WORDS[COMP_CWORD]}" words
-  if [ "$COMP_CWORD" -eq 1 ]; then words="${[...Object.keys(flags), 'help'].join(' ')}"
+  if [ "$COMP_CWORD" -eq 1 ]; then words="${Object.keys(words).join(' ')}"
   else case "\${COMP_WORDS[1]}" in
 ${cases.join('\n')}
     *) words="" ;;

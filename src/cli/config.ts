@@ -9,11 +9,13 @@ import { UsageError, exits, type Output, type Verb } from './verb.ts'
 export const config: Verb = {
   usage: '[check [FILE]] [--set] [--json]',
   summary: 'prints every value in force, where it comes from and what it means; `check FILE` tries a file',
-  help: `check [FILE]  reads FILE (default: the env file) with nothing else, prints all problems; exit 0 or 78
+  help: `check [FILE]  reads FILE (default: the env file) and its folder FILE.d alone, prints all problems; exit 0 or 78
 --set         only what is set somewhere, without defaults
+--json        one line of JSON, for programs
 
 Secrets are never printed. The values are those that a daemon started now would have.`,
   options: { set: { type: 'boolean' }, json: { type: 'boolean' } },
+  words: ['check'],
   positionals: 2,
   async run({ positionals, flags, out }) {
     const [order, file] = positionals

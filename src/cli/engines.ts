@@ -7,9 +7,11 @@ import { renderTable } from './table.ts'
 import { exits, type Verb } from './verb.ts'
 
 export const engines: Verb = {
-  usage: '[--json]',
+  usage: '[--json] [--socket PATH]',
   summary: 'lists the engines: model, GPUs, port, phase, load progress, restarts',
-  help: socketHelp,
+  help: `${socketHelp}
+
+Exit status 1 when any engine has a problem.`,
   options: { ...socketOption, json: { type: 'boolean' } },
   positionals: 0,
   async run({ flags, out }) {

@@ -6,10 +6,10 @@ import { renderTable } from './table.ts'
 import { exits, type Verb } from './verb.ts'
 
 export const leave: Verb = {
-  usage: '[--id OLD] [--delete] [--json]',
+  usage: '[--id OLD] [--delete] [--json] [--socket PATH]',
   summary: 'disables this node at every API node, or what an earlier CLIENT_ID left behind there',
-  help: `--id OLD   the record of that id instead of our own
---delete   also deletes the record; its broker may take minutes for it
+  help: `--id OLD       the record of that id instead of our own
+--delete       also deletes the record; its broker may take minutes for it
 ${socketHelp}
 
 A disabled node keeps the work of the running epoch and gets none in the next. Afterwards this daemon registers nothing

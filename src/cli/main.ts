@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { Refusal, messageOf } from '../core/errors.ts'
 import { createOutput } from './output.ts'
-import { UsageError, type Output, type Verb, exits } from './verb.ts'
+import { UsageError, type Output, type Verb, exitMeanings, exits } from './verb.ts'
 import { isVerb, verbs } from './verbs.ts'
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -70,8 +70,9 @@ async function help(name: string | undefined, out: Output): Promise<number> {
   out.write(
     `usage: gonka-node COMMAND [flags]\n\n${loaded.map(({ verb, summary }) => `  ${verb.padEnd(12)}${summary}`).join('\n')}\n\n`,
   )
-  out.write(
-    '`gonka-node COMMAND --help` says more. Exit status: 0 fine, 1 unhealthy or refused, 2 wrong usage, 69 no daemon, 78 wrong configuration.\n',
-  )
+  const statuses = Object.entries(exitMeanings).map(([key, meaning]) => {
+    return `  ${String(exits[key as keyof typeof exits]).padEnd(12)}${meaning}`
+  })
+  out.write(`Exit status:\n${statuses.join('\n')}\n\n\`gonka-node COMMAND --help\` says more.\n`)
   return name === undefined || name.startsWith('-') ? exits.ok : exits.usage
 }

@@ -12,10 +12,14 @@ export type PocReport = {
 }
 
 export const poc: Verb = {
-  usage: '[stop] [--json]',
+  usage: '[stop] [--json] [--socket PATH]',
   summary: 'shows the round of Proof of Compute: engines, groups, speed, deliveries; `stop` ends it',
-  help: `stop   stops generating on every engine; the broker starts the next round as ever\n${socketHelp}`,
+  help: `stop           stops generating on every engine; the broker starts the next round as ever
+${socketHelp}
+
+Exit status 1 when PoC has a problem.`,
   options: { ...socketOption, json: { type: 'boolean' } },
+  words: ['stop'],
   positionals: 1,
   async run({ positionals, flags, out }) {
     const [order] = positionals

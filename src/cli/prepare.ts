@@ -11,7 +11,9 @@ import { UsageError, exits, type Output, type Verb } from './verb.ts'
 export const prepare: Verb = {
   usage: '[--group GROUP]',
   summary: 'as root, before the daemon: makes env files readable for it, mounts the model volume',
-  help: 'Run by gonka-node.service before each start. Env files become root:GROUP 0640 (default gonka). Ends 0 also when there is nothing to do.',
+  help: `--group GROUP  who may read the env files: they become root:GROUP 0640 (default gonka)
+
+Run by gonka-node.service before each start; nobody else needs it. Ends 0 also when there is nothing to do.`,
   options: { group: { type: 'string' } },
   positionals: 0,
   async run({ flags, out }) {

@@ -7,7 +7,8 @@ import { ask } from './socket-client.ts'
 import { type Invocation, UsageError, exits, type Output, type Verb } from './verb.ts'
 
 export const rehearse: Verb = {
-  usage: '[--gpus N] [--tp N] [--engine PATH] [--set NAME=value]… [--until mining] [--timeout 60s] [--json]',
+  usage:
+    '[--gpus N] [--tp N] [--engine PATH] [--set NAME=value]… [--port NAME=N]… [--until mining] [--timeout 60s] [--scale 0.1] [--json]',
   summary: 'runs the daemon against a rehearsal of the outside world, on this machine',
   help: `--gpus N           GPUs of the pretended machine (default 2; 0: none)
 --tp N             tensor parallel size (default 1): GPUs per engine
@@ -140,7 +141,8 @@ control      ${at['control']}/healthz
 API node     ${at['apiNode']}/admin/v1/nodes
 tunnels      ${realFrp ? 'real frps and frpc from PATH' : 'rehearsal frps and frpc'}
 files        ${at['root']} (env file, state, logs)
-ask it       GONKA_SOCKET=${at['socket']} npx gonka-node status --watch
+ask it       export GONKA_ENV_FILE=${at['root']}/gonka-container.env GONKA_SOCKET=${at['socket']}
+             npx gonka-node status --watch
 
 `
 }

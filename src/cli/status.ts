@@ -6,9 +6,12 @@ import { renderStatus } from './render-status.ts'
 import { exits, type Invocation, type Verb } from './verb.ts'
 
 export const status: Verb = {
-  usage: '[--watch] [--json]',
+  usage: '[--watch] [--json] [--socket PATH]',
   summary: 'shows every part: how it is, since when, what is wrong and what to do',
-  help: `--watch   follows until Ctrl-C (on a terminal the screen is redrawn; with --json one line per change)\n--json    for programs\n${socketHelp}\n\nExit status 1 when the node is degraded or failed, 0 while it starts or works.`,
+  help: `-w, --watch    follows until Ctrl-C (on a terminal the screen is redrawn; with --json one line per change)
+${socketHelp}
+
+Exit status 1 when the node is degraded or failed, 0 while it starts or works.`,
   options: { ...socketOption, watch: { type: 'boolean', short: 'w' }, json: { type: 'boolean' } },
   positionals: 0,
   run: async (call) => (call.flags['watch'] ? follow(call) : once(call)),

@@ -14,8 +14,10 @@ import { UsageError, exits, type Output, type Verb } from './verb.ts'
 export const sweep: Verb = {
   usage: '[--always] [--unit UNIT]',
   summary: 'as root, after the daemon: ends engines and tunnels that a real stop left behind',
-  help: `Run by gonka-node.service after each end. Does nothing unless systemd has a stop job for UNIT (default gonka-node.service).
---always   ends them whatever systemd says; the daemon must not be running`,
+  help: `--unit UNIT    does nothing unless systemd has a stop job for UNIT (default gonka-node.service)
+--always       ends them whatever systemd says; the daemon must not be running
+
+Run by gonka-node.service after each end; by hand only after a daemon that was killed for good.`,
   options: { always: { type: 'boolean' }, unit: { type: 'string' } },
   positionals: 0,
   async run({ flags, out }) {

@@ -26,6 +26,8 @@ export type Verb = {
   /** More text for `gonka-node NAME --help`. */
   help?: string
   options: ParseArgsOptionsConfig
+  /** What its first word may be, for the completion. */
+  words?: readonly string[]
   /** At most so many words besides the flags. */
   positionals: number
   /** @returns the exit status. @throws UsageError, Refusal */
@@ -37,7 +39,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** Exit statuses, sysexits.h where it has one. README lists them. */
+/** Exit statuses, sysexits.h where it has one. */
 export const exits = {
   ok: 0,
   unhealthy: 1,
@@ -47,3 +49,14 @@ export const exits = {
   busy: 75,
   configuration: 78,
 } as const
+
+/** For help and README. */
+export const exitMeanings: Record<keyof typeof exits, string> = {
+  ok: 'fine; for `status` also: starting',
+  unhealthy: 'something is degraded or failed, or the daemon refused: what and why is printed',
+  usage: 'the command line is wrong',
+  unavailable: 'no daemon answers on the socket',
+  software: 'a bug, with its stack',
+  busy: 'another daemon has the state folder',
+  configuration: 'the configuration is wrong (`run`: and there never was a good one)',
+}

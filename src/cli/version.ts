@@ -5,6 +5,7 @@ import { exits, type Verb } from './verb.ts'
 export const version: Verb = {
   usage: '[--json]',
   summary: 'prints the version of gonka-node and of Node.js',
+  help: '--json         one line of JSON, for programs',
   options: { json: { type: 'boolean' } },
   positionals: 0,
   run: async ({ flags, out }) => {

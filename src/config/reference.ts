@@ -4,8 +4,6 @@ import { type Field, fields, type SliceName } from './field-table.ts'
 import { renderPortable } from './portable.ts'
 import { unusedVariables } from './unused-variables.ts'
 
-export const referenceMarks = { begin: '<!-- variables -->', end: '<!-- /variables -->' } as const
-
 const titles: Record<SliceName, string> = {
   registration: 'Who the node is',
   tunnels: 'Tunnels',
@@ -17,18 +15,10 @@ const titles: Record<SliceName, string> = {
   host: 'The machine',
 }
 
-/** The block between the marks, marks included. */
-export function renderReference(): string {
+/** All tables of variables, one per slice. */
+export function renderVariables(): string {
   const parts = partsOf().map(([slice, own]) => `### ${titles[slice]}\n\n${renderTable(own)}`)
-  return [referenceMarks.begin, ...parts, renderEngines(), renderUnused(), referenceMarks.end].join('\n\n')
-}
-
-/** @returns `readme` with a new block; appended where it has none */
-export function replaceReference(readme: string): string {
-  const from = readme.indexOf(referenceMarks.begin)
-  const to = readme.indexOf(referenceMarks.end)
-  if (from < 0 || to < from) return `${readme.trimEnd()}\n\n${renderReference()}\n`
-  return readme.slice(0, from) + renderReference() + readme.slice(to + referenceMarks.end.length)
+  return [...parts, renderEngines(), renderUnused()].join('\n\n')
 }
 
 /** gonka-container.env.example: every variable with its default, commented out, in a spelling that every reader shares. */

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { describeConfig, renderDescribed } from '../../src/config/describe.ts'
 import { fields } from '../../src/config/field-table.ts'
@@ -8,12 +6,10 @@ import { pickCacheRoot, pickHfHome } from '../../src/config/hf-home.ts'
 import { judgeGiven } from '../../src/config/judge.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { editDistance, isOurs } from '../../src/config/names.ts'
-import { referenceMarks, renderExample, renderReference } from '../../src/config/reference.ts'
+import { renderExample } from '../../src/config/reference.ts'
 import { secretsOf } from '../../src/config/secrets-of.ts'
 import { engineVariable } from '../../src/config/engine-env.ts'
 import { configPlaces } from '../support/config-places.ts'
-
-const root = join(import.meta.dirname, '../..')
 
 /** Every name of contracts/environment.md that an operator may have in a file. */
 const accepted = `API_NODES API_NODE CLIENT_ID MODEL_NAME TENSOR_PARALLEL_SIZE HF_HOME NODE_ID ID_PREFIX GPU_TYPE NUM_GPUS
@@ -79,18 +75,6 @@ test('every secret of a configuration is told to the redactor', async () => {
   const all = ['hush-frp', 'hush access', 'hush-hf', 'hush-poc', 'hush-arg', 'hush-json']
   expect(config && secretsOf(config)).toEqual(expect.arrayContaining(all))
   expect(loaded.secrets).toEqual(expect.arrayContaining([...all, 'hush-dash', 'hush-url', 'hush-odd']))
-})
-
-test('README has the table of variables that the schema makes', async () => {
-  const readme = await readFile(join(root, 'README.md'), 'utf8')
-  const from = readme.indexOf(referenceMarks.begin)
-  const block = readme.slice(from, readme.indexOf(referenceMarks.end) + referenceMarks.end.length)
-  expect(block, 'run: node src/config/write-reference.ts').toBe(renderReference())
-})
-
-test('the example file is the one that the schema makes', async () => {
-  const example = await readFile(join(root, 'systemd/gonka-container.env.example'), 'utf8')
-  expect(example, 'run: node src/config/write-reference.ts').toBe(renderExample())
 })
 
 test('the example reads without a warning, names every setting, and says the defaults', () => {
