@@ -41,8 +41,7 @@ test.each(Object.entries(verbs))('the help of %s says how it is used and names e
   expect(heard.out).toContain(`usage: gonka-node ${name}`)
   for (const [flag, { short }] of Object.entries(verb.options)) {
     expect(verb.usage, `usage of ${name}`).toContain(`--${flag}`)
-    expect(verb.help, `help of ${name}`).toMatch(new RegExp(`^(-\\w, )?--${flag}\\b`, 'm'))
-    if (short) expect(verb.help).toContain(`-${short}, --${flag}`)
+    expect(verb.help, `help of ${name}`).toMatch(new RegExp(`^${short ? `-${short}, ` : ''}--${flag}\\b`, 'm'))
   }
   const tooWide = heard.out.split('\n').filter((line) => line.length > 130 && !line.startsWith('usage:'))
   expect(tooWide).toEqual([])
