@@ -39,6 +39,7 @@ import { createProxy } from './proxy/proxy.ts'
 import { createNonce, type Nonce } from './tunnel/nonce.ts'
 import { startTunnels, type Tunnels, type TunnelsDeps } from './tunnel/tunnels.ts'
 import {
+  areArgsKnown,
   describeLaunched,
   isServing,
   pickBind,
@@ -89,7 +90,7 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const apiNodes = startRegistration(context, { ...engines, tunnels })
   const reclaim = startReclaim({ metadata, log: part('reclaim') })
 
-  const machine = new Machine(log)
+  const machine = new Machine(log, ['fleet', 'poc', 'api-nodes'])
   const about = { version: readVersion(), startedAt: new Date() }
   const routes = createSocketRoutes({ machine, fleet, poc, tunnels, apiNodes, ...about })
   const socket = startSocket({ path: join(config.host.runDir, 'control.sock'), routes, log: part('socket') })
@@ -206,7 +207,7 @@ function startRegistration({ config, bind, secrets, part }: Context, { gpus, fle
     config: registration,
     facts: {
       model: engine.model,
-      // As this machine resolves them; known before the gate opens, since an engine serves then.
+      // As this machine resolves them.
       get args() {
         return fleet.configuredArgs.peek() ?? []
       },
@@ -214,6 +215,7 @@ function startRegistration({ config, bind, secrets, part }: Context, { gpus, fle
       ports: { inference: listeners.inferencePort, node: listeners.nodePort },
     },
     needsEngine: engine.inferenceNode,
+    factsKnown: areArgsKnown(config, fleet),
     stateDir: host.stateDir,
     serving: isServing(fleet),
     tunnelFor: tunnelFor(tunnels, registration.apiNodes.length, servers),

@@ -13,13 +13,17 @@ export class Machine {
   readonly #log: Log
   readonly #parts = signal<readonly Component[]>([])
   #ending: Promise<void> | undefined
-  /** Worst health over all parts; the summary is that of the first part with it. */
+  /** Worst health over all parts; the summary is that of the first part with it, or of the headline where all is well. */
   readonly status: ReadonlySignal<Status>
   readonly parts: ReadonlySignal<readonly PartStatus[]>
 
-  constructor(log: Log) {
+  /** @param headline names of the parts that say what the node is doing when nothing is wrong */
+  constructor(log: Log, headline: readonly string[] = []) {
     this.#log = log
-    this.status = computed(() => judgeWorst(this.#parts.value.map((part) => part.status.value)))
+    this.status = computed(() => {
+      const worst = judgeWorst(this.#parts.value.map((part) => part.status.value))
+      return worst.health === 'ok' ? describeWell(worst, this.#parts.value, headline) : worst
+    })
     this.parts = computed(() => this.#parts.value.map(describePart))
   }
 
@@ -55,6 +59,11 @@ export function judgeWorst(all: readonly Status[]): Status {
     if (found) return found
   }
   return all[0] ?? { health: 'starting', summary: 'nothing is up yet', since: new Date(0) }
+}
+
+function describeWell(worst: Status, parts: readonly Component[], headline: readonly string[]): Status {
+  const told = parts.filter(({ name, status }) => headline.includes(name) && status.value.health === 'ok')
+  return told.length === 0 ? worst : { ...worst, summary: told.map(({ status }) => status.value.summary).join('; ') }
 }
 
 export function describePart(part: Component): PartStatus {

@@ -35,6 +35,18 @@ test('the worst part decides, and a symptom does not hide its cause', () => {
   expect(machine.status.value.summary).toBe('tunnels is degraded')
 })
 
+test('when all is well the headline says what the node does, and a problem takes its place', () => {
+  const machine = new Machine(silentLog, ['fleet', 'poc', 'api-nodes'])
+  const tunnels = signal<Status>({ health: 'ok', summary: 'proved', since: new Date(0) })
+  for (const name of ['config', 'fleet'] as const) machine.add(part(name, 'ok'))
+  machine.add({ name: 'tunnels', status: tunnels, end: async () => {} })
+  machine.add(part('poc', 'off'))
+  machine.add(part('api-nodes', 'ok'))
+  expect(machine.status.value.summary).toBe('fleet is ok; api-nodes is ok')
+  tunnels.value = { ...tunnels.peek(), health: 'failed', summary: 'down' }
+  expect(machine.status.value.summary).toBe('down')
+})
+
 test('parts end one after another, last added first, although one of them throws', async () => {
   const order: string[] = []
   const machine = new Machine(silentLog)
