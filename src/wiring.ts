@@ -74,6 +74,11 @@ export function toMemoryBack(gpus: Gpus): NonNullable<EngineDeps['gpuMemoryBack'
   }
 }
 
+/** Adopted engines serve before this machine's arguments are known; REGISTRATION_JSON, and a node without a model, has none. */
+export function areArgsKnown({ registration, engine }: Config, fleet: Fleet): ReadonlySignal<boolean> {
+  return computed(() => Boolean(registration.json) || !engine.model || fleet.configuredArgs.value !== undefined)
+}
+
 /** The profile decides the spelling of PoC calls; unknown until the files were read. */
 export function readProfile({ pythonPath, profile }: EngineConfig): () => ProfileName | undefined {
   let found = profile

@@ -28,6 +28,8 @@ export type ApiNodesDeps = {
   facts: RecordFacts
   /** False with INFERENCE_NODE=false: registration waits for tunnels only. */
   needsEngine: boolean
+  /** False while `facts` are not complete: nothing is announced that would have to be taken back. */
+  factsKnown: ReadonlySignal<boolean>
   stateDir: string
   /** At least one engine serves. */
   serving: ReadonlySignal<boolean>
@@ -142,11 +144,11 @@ function startRegistrations(deps: ApiNodesDeps, remembered: Remembered, abort: A
   })
 }
 
-function createGate({ tunnelFor, serving, needsEngine }: ApiNodesDeps, at: number): ReadonlySignal<Gate> {
+function createGate({ tunnelFor, serving, needsEngine, factsKnown }: ApiNodesDeps, at: number): ReadonlySignal<Gate> {
   const tunnel = tunnelFor(at)
   return computed(() => {
     if (tunnel.value === 'waiting') return 'waiting-tunnel'
-    return needsEngine && !serving.value ? 'waiting-engine' : 'open'
+    return !factsKnown.value || (needsEngine && !serving.value) ? 'waiting-engine' : 'open'
   })
 }
 

@@ -31,9 +31,6 @@ export type Trouble = Exclude<Verdict, { kind: 'ok' }>
 /** Never throws. What an old id left behind is forgotten here once it is gone from the list. */
 export async function look(deps: LookDeps, id: string, abort: AbortSignal): Promise<Looked | Trouble> {
   const { client, config, timing, clock } = deps
-  const rendered = await render(deps)
-  if ('code' in rendered) return rendered
-  const { body } = rendered
   const asked = `GET ${config.endpoint} at ${client.address}`
   const answer = await client.send({ method: 'GET', path: config.endpoint, timeoutMs: timing.listTimeout }, abort)
   const verdict = judgeAnswer(answer, asked)
@@ -42,8 +39,20 @@ export async function look(deps: LookDeps, id: string, abort: AbortSignal): Prom
     return { kind: 'transient', code: 'api-node-garbage', evidence: `${asked} answered no list` }
   const listed = pickListed(verdict.json, id)
   forgetGone(deps, id, verdict.json)
+  return compareNow(deps, id, { listed, at: clock.now() })
+}
+
+/** What we would send now against what was listed `at` some time: arguments and hardware may have become known since. */
+export async function compareNow(
+  deps: LookDeps,
+  id: string,
+  { listed, at }: Pick<Looked, 'listed' | 'at'>,
+): Promise<Looked | Trouble> {
+  const rendered = await render(deps)
+  if ('code' in rendered) return rendered
+  const { body } = rendered
   const differences = [...judgeDifferences(body, listed?.node), ...judgeToken(deps, id, body)]
-  return { body, listed, differences, at: clock.now() }
+  return { body, listed, differences, at }
 }
 
 async function render({

@@ -8,7 +8,7 @@ import type { Secrets } from '../core/secrets.ts'
 import { until, watch } from '../core/watch.ts'
 import { judgeAnswer } from './classify.ts'
 import type { Listed } from './compare.ts'
-import { look, type LookDeps, type Looked, type Trouble } from './look.ts'
+import { compareNow, look, type LookDeps, type Looked, type Trouble } from './look.ts'
 import type { OptionalRoutes } from './optional-routes.ts'
 import { type ApiNodeProblemCode, toProblem } from './problems.ts'
 import { describeAnnounced, toRegisteredId } from './record.ts'
@@ -85,17 +85,24 @@ export class Registration {
 
   /** @returns ms until the next round */
   async #round(abort: AbortSignal): Promise<number> {
-    const { gate, clock, timing } = this.#deps
-    const ahead = this.#ahead
-    this.#ahead = undefined
-    const isFresh = ahead && ahead.differences.length > 0 && clock.now() - ahead.at < 1.5 * timing.verifyEvery
-    const looked = gate.peek() === 'open' && isFresh ? ahead : await this.#look(abort)
+    const { gate } = this.#deps
+    const looked = (gate.peek() === 'open' && (await this.#useAhead())) || (await this.#look(abort))
     if (typeof looked === 'number') return looked
     const closed = gate.peek()
     if (closed === 'open') return this.#settle(looked, abort)
     this.#ahead = looked
     if (!this.#isSettled()) this.#set({ phase: closed }, undefined)
     return this.#verifyWait()
+  }
+
+  /** What was seen while the gate was closed, where that leaves something to post: judged by what we would send now. */
+  async #useAhead(): Promise<Looked | undefined> {
+    const { clock, timing } = this.#deps
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    if (!ahead || clock.now() - ahead.at >= 1.5 * timing.verifyEvery) return undefined
+    const now = await compareNow(this.#deps, this.#id, ahead)
+    return 'code' in now || now.differences.length === 0 ? undefined : now
   }
 
   async #settle(looked: Looked, abort: AbortSignal): Promise<number> {

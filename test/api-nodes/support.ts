@@ -64,6 +64,7 @@ export async function startPart(apiNodes: readonly { adminPort: number }[], chan
     config: settings({ apiNodes: apiNodesText, ...raw }),
     facts: { model, args: ['--max-model-len', '4096'], tunnelled: true, ports: { inference: 5000, node: 8080 } },
     needsEngine: true,
+    factsKnown: signal(true),
     stateDir: await tempDir(),
     serving,
     tunnelFor: () => tunnel,

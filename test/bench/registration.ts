@@ -1,4 +1,4 @@
-// Two rows of the bench: how soon a ready engine is announced, and how a fleet comes back to an API node that was away.
+// How a fleet comes back to an API node that was away.
 // Time runs `speed` times faster for the fleet, the API node's slowness included, so that minutes fit into seconds.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -84,6 +84,7 @@ function start(
     config: registrationSlice.parse({ apiNodes: `127.0.0.1:${node.adminPort}`, clientId }),
     facts: { model: 'bench/model', args: [], tunnelled: true, ports: { inference: 5000, node: 8080 } },
     needsEngine: true,
+    factsKnown: signal(true),
     stateDir: one.stateDir,
     serving: one.serving,
     tunnelFor: () => signal('none' as const),

@@ -25,6 +25,8 @@ export type WorldOptions = {
   environment?: Readonly<Record<string, string>>
   /** False: the test starts the daemon itself. */
   start?: boolean
+  /** When it all ends: with the test, or `afterAll` for a world that several tests share. */
+  lastsUntil?: (end: () => Promise<void>) => void
 }
 
 export interface World extends Outside {
@@ -153,7 +155,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       )
     },
   }
-  onTestFinished(async () => {
+  const lastsUntil = options.lastsUntil ?? onTestFinished
+  lastsUntil(async () => {
     // Engines and tunnels outlive their daemon by design: the test's end is nobody's stop, so everything goes at once.
     await killProcesses(machine.folder)
     await Promise.all(state.all.map(({ ended }) => ended))
