@@ -11,7 +11,7 @@ export type Usage = { cpu: number; rss: number }
 export type Load = { done: number; perSecond: number; p50: number; chunks: number }
 export type Places = { direct: number; proxy: number; nginx: number | undefined; usage: () => Promise<Usage> }
 
-/** The engine, our proxy before it, and nginx where it is on PATH; started once per row. */
+/** The engine, our proxy before it, and nginx where it is on PATH; started once per run. */
 export function startPlaces(context: BenchContext): Promise<Places> {
   return context.once('places', async () => {
     const direct = await startProgram(context, 'upstream-program.ts', '0')

@@ -2,8 +2,6 @@
 import { load, type Load, type Places, startPlaces } from './programs.ts'
 import type { BenchRow } from './row.ts'
 
-const connections = 32
-
 export const rows: BenchRow[] = [
   {
     name: 'proxy: requests/s ÷ direct, 32 connections, 1 KB',
@@ -39,17 +37,6 @@ export const rows: BenchRow[] = [
       const before = await usage()
       const { chunks } = await load(stream)
       return { value: ((await usage()).cpu - before.cpu) / chunks }
-    },
-  },
-  {
-    name: 'proxy: RSS after 100,000 requests',
-    unit: 'MB',
-    goal: { atMost: 150 },
-    async measure(context) {
-      const { proxy, usage } = await startPlaces(context)
-      const requests = 20_000
-      await load({ port: proxy, connections, requests })
-      return { value: (await usage()).rss / 1e6 }
     },
   },
 ]

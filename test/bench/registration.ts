@@ -1,7 +1,5 @@
 // How a fleet comes back to an API node that was away.
 // Time runs `speed` times faster for the fleet, the API node's slowness included, so that minutes fit into seconds.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ReadonlySignal, signal } from '@preact/signals-core'
 import { type ApiNodes, startApiNodes } from '../../src/api-nodes/api-nodes.ts'
@@ -11,9 +9,7 @@ import { silentLog } from '../../src/core/log.ts'
 import type { Inventory } from '../../src/gpu/inventory.ts'
 import { type ApiNode, startApiNode } from '../../src/rehearsal/api-node.ts'
 
-export type RegistrationFigures = {
-  /** Engine ready → the POST is at the API node, ms; median. */
-  readyToSentMs: number
+export type Outage = {
   /** Requests open at the API node at once while 200 nodes come back to one that had lost its records. */
   peakAfterOutage: number
   /** Seconds of the fleet's time until the last of them is registered again. */
@@ -23,35 +19,7 @@ export type RegistrationFigures = {
 const speed = 20
 const fleet = 200
 
-export async function benchRegistration(runs = 7): Promise<RegistrationFigures> {
-  const root = await mkdtemp(join(tmpdir(), 'gonka-bench-'))
-  try {
-    const times: number[] = []
-    for (let run = 0; run < runs; run += 1) times.push(await measureReady(join(root, `ready-${run}`)))
-    times.sort((one, two) => one - two)
-    return { readyToSentMs: times[Math.floor(runs / 2)] ?? Number.NaN, ...(await measureOutage(root)) }
-  } finally {
-    await rm(root, { recursive: true, force: true })
-  }
-}
-
-async function measureReady(stateDir: string): Promise<number> {
-  const node = await startApiNode({ triggers: false, scale: 1_000 })
-  const serving = signal(false)
-  const part = start(node, { at: 1, stateDir, serving })
-  await when(() => node.world.calls.length === 1 && node.world.inFlight === 0)
-  const began = performance.now()
-  serving.value = true
-  await when(() => node.world.calls.length > 1)
-  const took = performance.now() - began
-  const sent = node.world.calls[1]?.method
-  if (sent !== 'POST') throw new Error(`expected a POST, saw ${sent}`)
-  await part.end('restart')
-  await node.end()
-  return took
-}
-
-async function measureOutage(root: string): Promise<Omit<RegistrationFigures, 'readyToSentMs'>> {
+export async function measureOutage(root: string): Promise<Outage> {
   const node = await startApiNode({ triggers: false, scale: 1_000 })
   const clock: Clock = {
     wall: () => Date.now(),
@@ -103,5 +71,3 @@ async function when(holds: () => boolean, ms = 10_000): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve))
   }
 }
-
-if (import.meta.main) process.stdout.write(`${JSON.stringify(await benchRegistration())}\n`)

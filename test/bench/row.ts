@@ -4,20 +4,24 @@ export type BenchRow = {
   name: string
   unit: string
   goal: { atMost: number } | { atLeast: number }
-  /** How often it is measured; the median counts. At least 5. */
-  runs?: number
-  /** What to compare with, by name: nginx, direct. Empty where it is not on PATH. */
+  /** What it is compared with, by name; printed only where a measurement brought `compared`. */
   compare?: string
   /** One measurement. `undefined`: it cannot be measured here, with the reason logged. */
   measure: (context: BenchContext) => Promise<Measured | undefined>
 }
 
-export type Measured = { value: number; compared?: number; note?: string }
+export type Measured = { value: number; compared?: number }
 
 export interface BenchContext {
-  /** Registers what is to be ended after all runs of the row. */
+  /** Which measurement of the row this is, from 0. */
+  readonly turn: number
+  /** How many there will be. */
+  readonly turns: number
+  /** Shorter and less exact: for a look, not for a verdict. */
+  readonly quick: boolean
+  /** Registers what is to be ended after the last row. */
   after(end: () => void | Promise<void>): void
-  /** Kept over the runs of one row: servers that are started once. */
+  /** Made once for all rows of the run that name it: programs, a booted daemon, a warm-up. */
   once<T>(name: string, make: () => Promise<T>): Promise<T>
   log(line: string): void
 }
