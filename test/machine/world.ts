@@ -49,7 +49,7 @@ export interface World extends Outside {
   engines(): Promise<EngineView[]>
   untilPart(path: string, what: string, wanted: (part: PartStatus) => boolean, ms?: number): Promise<PartStatus>
   untilProblem(path: string, code: string, ms?: number): Promise<PartStatus>
-  /** At the API node, as the daemon sees it. */
+  /** The daemon says so, the broker sees INFERENCE, and a chat through the inference listener is answered. */
   untilRegistered(ms?: number): Promise<void>
   /** An answer to a chat through the inference listener. */
   chat(): Promise<number>
@@ -75,14 +75,19 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     ports: { node, inference, control, admin, callbacks, frps } as Outside['ports'],
     set: { REHEARSAL_LOAD_MS: '200', ...options.set },
   })
-  const { machine, ports } = outside
+  const { machine, ports, apiNode } = outside
   const state: { daemon?: DaemonChild; all: DaemonChild[] } = { all: [] }
   const world: World = {
     ...outside,
     node: `http://127.0.0.1:${ports.node}`,
     inference: `http://127.0.0.1:${ports.inference}`,
     control: `http://127.0.0.1:${ports.control}`,
-    environment: { ...options.environment },
+    // What systemd sets besides the file.
+    environment: {
+      STATE_DIRECTORY: join(machine.folder, 'state'),
+      RUNTIME_DIRECTORY: join(machine.folder, 'run'),
+      ...options.environment,
+    },
     daemon() {
       if (!state.daemon) throw new Error('no daemon was started')
       return state.daemon
@@ -127,7 +132,13 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     untilProblem: (path, code, ms) => world.untilPart(path, `shows ${code}`, (part) => part.problem?.code === code, ms),
     async untilRegistered(ms = 25_000) {
-      await world.untilPart('api-nodes', 'is registered', ({ health }) => health === 'ok', ms)
+      const { nodes } = apiNode.world
+      await world.untilPart('api-nodes', 'is registered', ({ summary }) => summary.includes('registered as'), ms)
+      const seen = () => JSON.stringify([...nodes.values()].map(({ state: { current_status } }) => current_status))
+      await eventually('the broker sees INFERENCE', () => seen() === '["INFERENCE"]', ms).catch((error: unknown) => {
+        throw new Error(`the broker sees ${seen()}`, { cause: error })
+      })
+      await eventually('a chat is answered', async () => (await world.chat()) === 200, ms)
     },
     async chat() {
       const answer = await fetch(`${world.inference}/v1/chat/completions`, {

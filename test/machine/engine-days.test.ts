@@ -1,0 +1,101 @@
+// Bad days of engines, whole daemon: any end that nobody asked for is a failure that is explained and mended, and the other
+// engine serves meanwhile.
+import { expect, test } from 'vitest'
+import { readFileSync } from 'node:fs'
+import { eventually } from '../support/eventually.ts'
+import { ask, enginePids, model, orderUp, startTraffic } from './asks.ts'
+import { startWorld, type World } from './world.ts'
+
+const serving = (world: World, count: number) =>
+  eventually(`${count} engines serve`, async () => {
+    const engines = await world.engines()
+    return engines.filter(({ phase }) => phase === 'serving').length === count
+  })
+
+/** The engine core below an API server. */
+async function corePid(world: World, apiServer: number): Promise<number> {
+  const found = (await world.processes()).find(
+    ({ pid, argv }) => argv.includes('engine-core') && parentOf(pid) === apiServer,
+  )
+  if (!found) throw new Error(`no core below ${apiServer}`)
+  return found.pid
+}
+
+const parentOf = (pid: number) => Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1])
+
+function isAlive(pid: number): boolean {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+  } catch {
+    return false
+  }
+}
+
+test('P7 P8 an engine that exits 0 because its core died is started again, and the other one serves meanwhile', async () => {
+  const world = await startWorld({ set: { REHEARSAL_WATCHDOG_MS: '300' } })
+  await world.untilRegistered()
+  const [first = 0, second] = await enginePids(world)
+  const traffic = startTraffic(world)
+  await eventually('chats are answered', () => (traffic.seen.get('200') ?? 0) > 10)
+
+  process.kill(await corePid(world, first), 'SIGKILL')
+
+  await world.untilPart('fleet', 'says that one is missing', ({ health }) => health === 'degraded')
+  const answered = traffic.seen.get('200') ?? 0
+  await eventually('the other one answers', () => (traffic.seen.get('200') ?? 0) > answered + 5)
+  await eventually('another life serves', async () => {
+    const [again] = await world.engines()
+    return again?.phase === 'serving' && again.pid !== first && again.restarts === 1
+  })
+  await traffic.stop()
+  expect((await enginePids(world))[1]).toBe(second)
+  // What ran on the engine when its core died is lost; nothing that began later is.
+  const failed = [...traffic.seen].filter(([outcome]) => outcome !== '200').reduce((sum, [, times]) => sum + times, 0)
+  expect(failed).toBeLessThanOrEqual(1)
+})
+
+test('P7 a killed API server leaves no core behind that holds GPU memory or its port', async () => {
+  const world = await startWorld({ gpus: 1, set: { REHEARSAL_ORPHAN: '1' } })
+  await serving(world, 1)
+  const [pid = 0] = await enginePids(world)
+  const core = await corePid(world, pid)
+
+  process.kill(pid, 'SIGKILL')
+
+  await eventually('the orphan is gone', () => !isAlive(core))
+  await serving(world, 1)
+  expect((await enginePids(world))[0]).not.toBe(pid)
+})
+
+test('P12 an engine that answers /health and computes nothing is ended and started again', async () => {
+  const world = await startWorld({ gpus: 1, set: { MLNODE_HANG_GRACE_SEC: '1', REHEARSAL_HANG_AFTER_MS: '3000' } })
+  await serving(world, 1)
+  const [pid = 0] = await enginePids(world)
+  const traffic = startTraffic(world)
+  await world.untilProblem('fleet/engine 0', 'engine-hung', 25_000).catch(() => {})
+  await eventually('another life serves', async () => {
+    const [again] = await world.engines()
+    return again?.phase === 'serving' && again.pid !== pid
+  })
+  await traffic.stop()
+  expect(await world.log()).toContain('engine-hung')
+})
+
+test('an engine that runs out of memory is explained, given up, and tried again when the broker orders it', async () => {
+  const world = await startWorld({ gpus: 1, set: { REHEARSAL_CRASH: 'oom', REHEARSAL_CRASH_TIMES: '1' } })
+  const part = await world.untilPart('fleet/engine 0', 'explains the end', ({ problem }) => problem !== undefined)
+  expect(part.problem).toMatchObject({
+    code: expect.stringContaining('oom'),
+    evidence: expect.stringContaining('CUDA out of memory'),
+  })
+  expect(part.problem?.remedy).toMatch(/GPU_MEMORY_UTILIZATION|MAX_MODEL_LEN/i)
+  await eventually('it is given up', async () => (await world.engines())[0]?.phase === 'given-up')
+  const state = await ask(`${world.node}/api/v1/state`)
+  expect([state.status, state.ms < 5000]).toEqual([200, true])
+
+  const up = await orderUp(world, ['--gpu-memory-utilization', '0.8'])
+
+  expect(up).toMatchObject({ status: 200 })
+  await serving(world, 1)
+  expect((await ask(`${world.inference}/v1/models`)).text).toContain(model)
+})
