@@ -43,7 +43,7 @@ function toRow(engine: EngineView): string[] {
     engine.phase,
     renderAge(Date.now() - Date.parse(engine.since)),
     String(engine.pid ?? '-'),
-    String(engine.port),
+    engine.port === 0 ? '-' : String(engine.port),
     engine.gpus.join(',') || '-',
     String(engine.restarts),
     engine.model,

@@ -25,10 +25,14 @@ export interface Outside {
 }
 
 export async function startOutside(options: OutsideOptions): Promise<Outside> {
+  // A start that fails half way, for example at a taken port, leaves nothing behind.
+  await using started = new AsyncDisposableStack()
   const host = options.host ?? '127.0.0.1'
   const ports = await pickPorts(options.ports, Math.max(1, options.gpus))
   const metadata = await startRehearsalMetadata({ instanceId: 'i-0rehearsal0000000' })
+  started.defer(() => metadata.end())
   const machine = await writeMachine(options, { ports, host, metadataUrl: metadata.url })
+  started.defer(() => rm(machine.folder, { recursive: true, force: true, maxRetries: 5 }))
   const apiNode = await startApiNode({
     adminPort: ports.admin,
     callbackPort: ports.callbacks,
@@ -38,18 +42,9 @@ export async function startOutside(options: OutsideOptions): Promise<Outside> {
     resolve: { frps: host },
     governance: { [options.set['MODEL_NAME'] ?? rehearsalModel]: [] },
   })
+  started.defer(() => apiNode.end())
   const frps = startFrpServer(machine)
-  return {
-    machine,
-    ports,
-    apiNode,
-    metadata,
-    frps,
-    async end() {
-      await frps.stop()
-      await apiNode.end()
-      await metadata.end()
-      await rm(machine.folder, { recursive: true, force: true, maxRetries: 5 })
-    },
-  }
+  started.defer(() => frps.stop())
+  const all = started.move()
+  return { machine, ports, apiNode, metadata, frps, end: () => all.disposeAsync() }
 }
