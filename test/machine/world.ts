@@ -35,6 +35,8 @@ export interface World extends Outside {
   readonly control: string
   /** Changed by a test, used by the next start. */
   environment: Record<string, string>
+  /** Where the next daemon's output goes. */
+  daemonLog: string
   /** The daemon that was started last. */
   daemon(): DaemonChild
   /** Not started again after its end, whatever that was: a test is systemd here. */
@@ -88,6 +90,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       RUNTIME_DIRECTORY: join(machine.folder, 'run'),
       ...options.environment,
     },
+    daemonLog: join(machine.folder, 'gonka-node.log'),
     daemon() {
       if (!state.daemon) throw new Error('no daemon was started')
       return state.daemon
@@ -95,7 +98,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     start() {
       state.daemon = startDaemon({
         envFile: machine.envFile,
-        logFile: join(machine.folder, 'log', 'gonka-node.log'),
+        logFile: world.daemonLog,
         environment: world.environment,
         keep: false,
       })
@@ -156,7 +159,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       const kept = (await world.readEnv()).split('\n').filter((line) => line !== '' && !line.startsWith(`${name}=`))
       await world.writeEnv(`${[...kept, `${name}=${value}`].join('\n')}\n`)
     },
-    log: () => readFile(join(machine.folder, 'log', 'gonka-node.log'), 'utf8').catch(() => ''),
+    log: () => readFile(world.daemonLog, 'utf8').catch(() => ''),
     processes: async () => (await listProcessesOf(machine.folder)).filter(({ kind }) => kind !== 'frps'),
     async untilNoProcess(ms = 15_000) {
       await eventually('no process is left', async () => (await world.processes()).length === 0, ms).catch(

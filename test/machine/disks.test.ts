@@ -1,0 +1,73 @@
+// State and log disks that are full or read-only: the node earns all the same, and says what is lost.
+import { execFileSync } from 'node:child_process'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { PartStatus } from '../../src/api/status.ts'
+import { startWorld, type World } from './world.ts'
+
+const isRoot = process.getuid?.() === 0
+const title = isRoot ? 'a bad disk' : 'a bad disk (skipped: mounting one needs root)'
+
+/** A disk of 64 KiB in the place of the folder. */
+function mount(world: World, name: 'state' | 'log', options: string): string {
+  const path = join(world.machine.folder, name)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=64k,${options}`, 'tmpfs', path])
+  onTestFinished(() => void execFileSync('umount', ['-l', path]))
+  return path
+}
+
+function fill(path: string): void {
+  const file = openSync(join(path, 'filler'), 'w')
+  const block = Buffer.alloc(4096)
+  try {
+    for (;;) writeSync(file, block)
+  } catch {
+    closeSync(file)
+  }
+}
+
+const problemsOf = (parts: readonly PartStatus[]): string[] =>
+  parts.flatMap(({ problem, parts: inner }) => [...(problem ? [problem.code] : []), ...problemsOf(inner ?? [])])
+
+describe.skipIf(!isRoot)(title, () => {
+  test.each(['full', 'read-only'])(
+    'a state disk that is %s at boot costs no engine and no registration',
+    async (how) => {
+      const world = await startWorld({ gpus: 1, start: false })
+      const path = mount(world, 'state', how === 'full' ? 'mode=750' : 'ro')
+      if (how === 'full') fill(path)
+      world.start()
+      await world.untilRegistered()
+      const { health, parts } = await world.status()
+      expect(health).toBe('degraded')
+      expect(problemsOf(parts)).toContain('state-unwritable')
+      expect(await world.kill('SIGTERM')).toBe(0)
+      await world.untilNoProcess()
+    },
+  )
+
+  test('a state disk that fills up under an earning node costs no engine, not even across a crash of the daemon', async () => {
+    const world = await startWorld({ gpus: 1, start: false })
+    const path = mount(world, 'state', 'mode=750')
+    world.start()
+    await world.untilRegistered()
+    const [before] = await world.engines()
+    fill(path)
+    await world.kill('SIGKILL')
+    world.start()
+    await world.untilRegistered()
+    expect((await world.engines()).map(({ pid }) => pid)).toEqual([before?.pid])
+    expect((await world.status()).health).toBe('degraded')
+  })
+
+  test.each(['full', 'read-only'])('a log disk that is %s costs no engine and no registration', async (how) => {
+    const world = await startWorld({ gpus: 1, start: false })
+    const path = mount(world, 'log', how === 'full' ? 'mode=750' : 'ro')
+    if (how === 'full') fill(path)
+    world.start()
+    await world.untilRegistered()
+    expect(await world.kill('SIGTERM')).toBe(0)
+    await world.untilNoProcess()
+  })
+})
