@@ -1,7 +1,8 @@
 // HTTP to one API node's admin port. Never throws, never follows a redirect, reads a bounded answer, and every call has a bound.
-import { Pool } from 'undici'
+import type { Pool } from 'undici'
 import { within } from '../core/abort.ts'
 import { codeOf, messageOf } from '../core/errors.ts'
+import { createPool } from '../core/http-client.ts'
 import { type HostPort, renderHostPort } from '../core/host-port.ts'
 import type { Answer } from './classify.ts'
 
@@ -26,17 +27,18 @@ const mostBytes = 16 * 1024 * 1024
 export function createAdminClient(apiNode: HostPort): AdminClient {
   const address = renderHostPort(apiNode)
   // Two connections: a call that hangs does not hold up the next.
-  const pool = new Pool(`http://${address}`, { connections: 2, pipelining: 1, connect: { timeout: 5_000 } })
+  const options = { connections: 2, pipelining: 1, connect: { timeout: 5_000 } }
+  let pool: Pool | undefined
   return {
     address,
     send: async (ask, abort) => {
       try {
-        return await send(pool, ask, abort)
+        return await send((pool ??= createPool(`http://${address}`, options)), ask, abort)
       } catch (error) {
         return { kind: 'failed', how: judgeFailure(error), why: describeFailure(error, ask) }
       }
     },
-    end: () => pool.destroy(),
+    end: async () => pool?.destroy(),
   }
 }
 

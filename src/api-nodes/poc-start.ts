@@ -1,7 +1,7 @@
 // Hands a PoC init to our own node listener, as the start script did: the same route and the same round as for the broker's.
-import { request } from 'undici'
 import { within } from '../core/abort.ts'
 import { messageOf } from '../core/errors.ts'
+import { request } from '../core/http-client.ts'
 import type { StartPoc } from './optional-routes.ts'
 
 /** @param origin of our node listener, `http://127.0.0.1:8080` */

@@ -1,6 +1,6 @@
 // The unix socket that the CLI talks to: JSON over HTTP, for root and the service's group (0660). No key, no proxying.
 import { chmod, mkdir, unlink } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../core/node-http.ts'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import type { Component } from '../core/component.ts'

@@ -1,7 +1,8 @@
 // HTTP to one engine on loopback. Every call is bounded; what is refused, slow or garbage is an answer, never an exception.
-import { Pool } from 'undici'
+import type { Pool } from 'undici'
 import { codeOf, messageOf } from '../core/errors.ts'
 import { within } from '../core/abort.ts'
+import { createPool } from '../core/http-client.ts'
 
 /** refused: nobody listens there. silent: no answer in time, or the connection broke. */
 export type Answer =
@@ -38,7 +39,7 @@ const largestAnswer = 64 * 1024 * 1024
 
 export function createEngineClient(origin: string): EngineClient {
   // vLLM closes idle connections after 5 s: ours go first.
-  const pool = new Pool(origin, { connections: 8, keepAliveTimeout: 3000, keepAliveMaxTimeout: 4000 })
+  const pool = createPool(origin, { connections: 8, keepAliveTimeout: 3000, keepAliveMaxTimeout: 4000 })
   const get = (path: string) => (options?: AskOptions) => ask(pool, { path }, options)
   const post = (path: string, body: unknown, options?: AskOptions) => ask(pool, { path, body }, options)
   const poc = '/api/v1/pow'

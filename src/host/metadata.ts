@@ -1,5 +1,5 @@
 // EC2 instance metadata, version 2 only (P23): a token first, or nothing. Bounded, cached token, never hangs a boot.
-import { request } from 'node:http'
+import { request } from '../core/node-http.ts'
 import { within } from '../core/abort.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'

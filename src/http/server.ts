@@ -1,5 +1,5 @@
 // The HTTP server of a listener: limits that keep slow, garbled and too many clients from hurting the others.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../core/node-http.ts'
 import type { Socket } from 'node:net'
 import { codeOf } from '../core/errors.ts'
 

@@ -2,8 +2,8 @@
 // `replica`, and a few of our own. No address, port, path or host name. An engine that does not answer ages by its timestamp.
 import { readFile } from 'node:fs/promises'
 import type { FastifyInstance } from 'fastify'
-import { request } from 'undici'
 import { within } from '../core/abort.ts'
+import { request } from '../core/http-client.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import { type CpuTimes, judgeCpu, parseCpuTimes } from './metrics-cpu.ts'
 import { relabelFamilies, renderFamilies, type Series, toConfigLabels } from './metrics-text.ts'

@@ -2,6 +2,7 @@
 // nobody else: files come from a CDN after a redirect, which must not see it.
 import type { Dispatcher } from 'undici'
 import { codeOf, messageOf } from '../core/errors.ts'
+import { createAgent } from '../core/http-client.ts'
 import { ModelTrouble } from './problems.ts'
 
 export type HubFile = {
@@ -36,15 +37,14 @@ const maxRedirects = 5
 /** The listing of a large repository has some 100 KB. */
 const maxListing = 20_000_000
 
-/** Loads undici at the first question. */
 export function createHub({ endpoint, token, stallTimeout = 60_000 }: HubSettings): Hub {
   const base = endpoint.replace(/\/+$/, '')
   const home = new URL(base).origin
-  const shared: { agent?: Promise<Dispatcher> } = {}
+  const options = { headersTimeout: stallTimeout, bodyTimeout: stallTimeout, connect: { timeout: 10_000 } }
+  const shared: { agent?: Dispatcher } = {}
 
   async function ask(url: string, headers: Record<string, string>, abort: AbortSignal): Promise<Answer> {
-    shared.agent ??= createAgent(stallTimeout)
-    const agent = await shared.agent
+    const agent = (shared.agent ??= createAgent(options))
     let at = new URL(url)
     for (let hops = 0; hops <= maxRedirects; hops += 1) {
       const secret = token && at.origin === home ? { authorization: `Bearer ${token}` } : {}
@@ -83,14 +83,9 @@ export function createHub({ endpoint, token, stallTimeout = 60_000 }: HubSetting
       throw await toTrouble(answer, `${repo}/${path}`)
     },
     async close() {
-      await (await shared.agent)?.destroy()
+      await shared.agent?.destroy()
     },
   }
-}
-
-async function createAgent(stallTimeout: number): Promise<Dispatcher> {
-  const { Agent } = await import('undici')
-  return new Agent({ headersTimeout: stallTimeout, bodyTimeout: stallTimeout, connect: { timeout: 10_000 } })
 }
 
 /** Transport errors become hub-unreachable; aborts and our own troubles pass. */

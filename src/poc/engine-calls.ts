@@ -1,8 +1,9 @@
 // Bounded HTTP calls to one engine's PoC routes (contracts/poc-engine.md). An answer of any status is an answer; only an
 // engine that cannot be reached, or does not answer in time, throws.
-import { Agent, request } from 'undici'
+import type { Agent } from 'undici'
 import { isAbort, within } from '../core/abort.ts'
 import { messageOf } from '../core/errors.ts'
+import { createAgent, request } from '../core/http-client.ts'
 
 /** `body` is the parsed JSON, undefined where the answer is none. */
 export type EngineAnswer = { status: number; text: string; body: unknown }
@@ -27,14 +28,15 @@ const longestAnswer = 64 << 20
 
 export function createEngineCalls(): EngineCalls {
   // uvicorn closes idle connections after 5 s: ours go first.
-  const agent = new Agent({ keepAliveTimeout: 3000, keepAliveMaxTimeout: 3000, connect: { timeout: 2000 } })
+  const options = { keepAliveTimeout: 3000, keepAliveMaxTimeout: 3000, connect: { timeout: 2000 } }
+  let agent: Agent | undefined
   return {
     async call(origin, { method, path, body, ms, abort }) {
       const signal = within(ms, abort)
       try {
         const answer = await request(`${origin}${path}`, {
           method,
-          dispatcher: agent,
+          dispatcher: (agent ??= createAgent(options)),
           signal,
           headersTimeout: 0,
           bodyTimeout: 0,
@@ -52,7 +54,7 @@ export function createEngineCalls(): EngineCalls {
         })
       }
     },
-    close: () => agent.destroy(),
+    close: async () => agent?.destroy(),
   }
 }
 

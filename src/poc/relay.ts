@@ -2,10 +2,11 @@
 // (P6). Exact: bodies stream through, status and body come back as they are, an API node's 503 included; nothing is stored,
 // the engine repeats. While the daemon restarts, its listening socket stays with systemd and the engine's connection waits.
 import type { Readable } from 'node:stream'
-import { Agent, request } from 'undici'
+import type { Agent } from 'undici'
 import { within } from '../core/abort.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
+import { createAgent, request } from '../core/http-client.ts'
 import type { Log } from '../core/log.ts'
 import { openTargets } from './callback-targets.ts'
 import { type Deliveries, noDeliveries } from './progress.ts'
@@ -44,7 +45,8 @@ export function createRelay(options: {
 }): CallbackRelay {
   const { origin, log, clock } = options
   const targets = openTargets(options)
-  const agent = new Agent({ keepAliveTimeout: 3000, connections: 32, connect: { timeout: 5000 } })
+  const agentOptions = { keepAliveTimeout: 3000, connections: 32, connect: { timeout: 5000 } }
+  let agent: Agent | undefined
   const seen = new Map<number, Deliveries>()
   function note(slot: number | undefined, failure?: Omit<NonNullable<Deliveries['failure']>, 'at'>): void {
     if (slot === undefined) return
@@ -72,7 +74,7 @@ export function createRelay(options: {
       // A queued job's result is no batch of the round.
       const slot = form[2] === undefined || suffix !== 'generated' ? undefined : Number(form[2])
       try {
-        const answer = await send(agent, `${target}/${suffix}`, { headers, body })
+        const answer = await send((agent ??= createAgent(agentOptions)), `${target}/${suffix}`, { headers, body })
         const text = answer.body.toString('utf8').trim().slice(0, 300)
         note(slot, answer.status < 400 ? undefined : { kind: 'refused', text: `HTTP ${answer.status} ${text}`.trim() })
         return answer
@@ -88,7 +90,7 @@ export function createRelay(options: {
     reset: () => seen.clear(),
     async close() {
       await targets.flushed()
-      await agent.destroy()
+      await agent?.destroy()
     },
   }
 }

@@ -1,14 +1,12 @@
 // Connections to engines: one pool per engine, closed when the engine is gone.
 import type { ReadonlySignal } from '@preact/signals-core'
 import type { Pool } from 'undici'
+import { createPool } from '../core/http-client.ts'
 import { watch } from '../core/watch.ts'
 import type { Upstream } from '../engine/upstream.ts'
 
 export interface EnginePools {
-  /** undici (80 ms to load) is there; listeners are open earlier. */
-  readonly ready: Promise<void>
-  /** Undefined until ready. */
-  of(upstream: Upstream): Pool | undefined
+  of(upstream: Upstream): Pool
   end(): Promise<void>
 }
 
@@ -26,10 +24,6 @@ const options = {
 export function createEnginePools(upstreams: ReadonlySignal<readonly Upstream[]>): EnginePools {
   const pools = new Map<Upstream, Pool>()
   const ended = new AbortController()
-  const library: { Pool?: typeof Pool } = {}
-  const ready = import('undici').then((undici) => {
-    library.Pool = undici.Pool
-  })
   watch(
     upstreams,
     (live) => {
@@ -43,11 +37,10 @@ export function createEnginePools(upstreams: ReadonlySignal<readonly Upstream[]>
     ended.signal,
   )
   return {
-    ready,
     of(upstream) {
       const found = pools.get(upstream)
-      if (found ?? !library.Pool) return found
-      const pool = new library.Pool(upstream.origin, options)
+      if (found) return found
+      const pool = createPool(upstream.origin, options)
       pools.set(upstream, pool)
       return pool
     },

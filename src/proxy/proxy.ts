@@ -33,14 +33,12 @@ export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
   function begin(call: Call, body: RequestBody, except?: Upstream): void {
     const upstream = pickUpstream(upstreams.peek(), (state.turn += 1), except)
     if (!upstream) return sendNoEngine(call.response)
-    const pool = pools.of(upstream)
-    if (!pool) return void pools.ready.then(() => begin(call, body, except))
     const { request, response, path } = call
     if (response.destroyed) return
     const turn = upstream.begin()
     const exchange = new Exchange({ request, response, turn, onEnd: (ending) => finish(call, body, upstream, ending) })
     const ask = { path, method: request.method ?? 'GET', headers: call.headers, body: body ?? null }
-    pool.dispatch(ask as never, exchange)
+    pools.of(upstream).dispatch(ask as never, exchange)
   }
 
   function finish(call: Call, body: RequestBody, upstream: Upstream, ending: Ending): void {

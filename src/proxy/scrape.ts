@@ -1,4 +1,5 @@
 // Reads /metrics of every serving engine, bounded in time and size: one that hangs is left out.
+import { request } from '../core/http-client.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import { type EngineMetrics, mergeMetrics } from './metrics-merge.ts'
 
@@ -15,7 +16,6 @@ export async function readMergedMetrics(upstreams: readonly Upstream[]): Promise
 
 async function readOne(upstream: Upstream): Promise<EngineMetrics | undefined> {
   try {
-    const { request } = await import('undici')
     const signal = AbortSignal.timeout(patienceMs)
     const { statusCode, body } = await request(`${upstream.origin}/metrics`, { signal })
     let text = ''

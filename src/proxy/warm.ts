@@ -1,6 +1,6 @@
 // Runs the data path until it is compiled: the first 50 streams otherwise wait 125 ms for their first byte, and 23 ms later
 // (facts/node.md). Done once after boot, against an engine of our own on loopback.
-import { createServer, request, type Server } from 'node:http'
+import { createServer, request, type Server } from '../core/node-http.ts'
 import type { AddressInfo } from 'node:net'
 import { signal } from '@preact/signals-core'
 import { silentLog } from '../core/log.ts'

@@ -1,5 +1,5 @@
 // Asks the admin API of a frpc on loopback (facts/frp.md 1.5). One kept connection; an answer is a value, never a throw.
-import { Agent, request } from 'node:http'
+import { Agent, request } from '../core/node-http.ts'
 import { z } from 'zod'
 import { messageOf } from '../core/errors.ts'
 

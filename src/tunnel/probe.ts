@@ -1,5 +1,5 @@
 // One request to a remote port, to see whether it comes back to us. Bounded in time and size; says at which step it ended.
-import { request } from 'node:http'
+import { request } from '../core/node-http.ts'
 import { codeOf, messageOf } from '../core/errors.ts'
 import { type HostPort, renderHostPort } from '../core/host-port.ts'
 import { noncePath } from './nonce.ts'
