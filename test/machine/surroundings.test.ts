@@ -1,0 +1,70 @@
+// A machine that is not as it should be: each day is a stated condition, the node answers, and most heal without a restart.
+import { rename, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { startWorld, type World } from './world.ts'
+
+const state = async ({ node }: World) =>
+  (await fetch(`${node}/api/v1/state`, { signal: AbortSignal.timeout(3000) })).status
+
+test('a port that is taken is named with who holds it, and opened as soon as it is free', async () => {
+  const world = await startWorld({ gpus: 1, start: false })
+  const holder = createServer((_, response) => response.end('somebody else'))
+  await new Promise<void>((resolve) => void holder.listen(world.ports.node, '127.0.0.1', resolve))
+  world.start()
+  const part = await world.untilProblem('listener node', 'port-taken')
+  expect(part.problem?.evidence).toMatch(new RegExp(`${world.ports.node}.*pid ${process.pid}`))
+  await world.untilPart('fleet', 'serves meanwhile', ({ health }) => health === 'ok')
+  holder.closeAllConnections()
+  await new Promise((resolve) => holder.close(resolve))
+  await world.untilRegistered()
+  expect(await state(world)).toBe(200)
+})
+
+test('a vLLM environment that is missing is a problem with its path, and is used as soon as it is there', async () => {
+  const world = await startWorld({ gpus: 1, start: false })
+  const venv = join(world.machine.folder, 'venv')
+  await rename(venv, `${venv}-elsewhere`)
+  world.start()
+  const part = await world.untilProblem('fleet', 'venv-missing')
+  expect(part.problem?.evidence).toContain(join(venv, 'bin/python'))
+  expect(await state(world)).toBe(200)
+  expect(world.apiNode.world.nodes.size).toBe(0)
+  await rename(`${venv}-elsewhere`, venv)
+  await world.untilRegistered(45_000)
+})
+
+test('a model without one of its shards is not launched: the shard is named', async () => {
+  const world = await startWorld({ gpus: 1, start: false })
+  const snapshot = join(
+    world.machine.folder,
+    'huggingface/hub/models--rehearsal--tiny-1b/snapshots/0123456789abcdef0123456789abcdef01234567',
+  )
+  await rename(join(snapshot, 'model.safetensors'), join(snapshot, 'model-00001-of-00002.safetensors'))
+  const shards = { weight: 'model-00001-of-00002.safetensors', other: 'model-00002-of-00002.safetensors' }
+  await writeFile(join(snapshot, 'model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: shards }))
+  world.start()
+  const { problem } = await world.untilPart('models', 'names a problem', (part) => part.problem !== undefined)
+  expect(problem?.evidence).toContain('model-00002-of-00002.safetensors')
+  expect(await state(world)).toBe(200)
+  expect((await world.processes()).filter(({ kind }) => kind === 'engine')).toEqual([])
+})
+
+test('a hanging nvidia-smi is told as a hanging driver while the node answers; when it answers again the node earns', async () => {
+  const world = await startWorld({ gpus: 1, start: false })
+  const knobs = join(world.machine.gpuState, 'knobs')
+  await writeFile(knobs, 'HANG=1\n')
+  world.start()
+  await world.untilPart('listener node', 'listens', ({ health }) => health === 'ok')
+  expect(await state(world)).toBe(200)
+  await world.untilProblem('gpu', 'gpu-driver-hangs', 40_000)
+  await writeFile(knobs, '')
+  await world.untilRegistered(45_000)
+}, 90_000)
+
+test('a machine without nvidia-smi and without GPUs says that its profile needs one', async () => {
+  const world = await startWorld({ gpus: 0 })
+  await world.untilProblem('fleet', 'gpus-absent')
+  expect(await state(world)).toBe(200)
+})
