@@ -5,22 +5,38 @@ import type { Socket } from 'node:net'
 export interface Traffic {
   connect(socket: Socket): void
   note(response: ServerResponse): void
-  /** From now on: idle connections end at once, the others after the answer that runs on them. */
+  /**
+   * From now on: idle connections end at once, the others after the answer that runs on them. One that has just been made
+   * has its first request on the way, and gets a moment for it: a restart must not reset it.
+   */
   hush(): void
 }
 
+/** ms; the request follows the handshake, on a busy machine a little later. */
+const firstRequestWithin = 200
+
 export function createTraffic(): Traffic {
   const sockets = new Set<Socket>()
+  const silent = new Set<Socket>()
   const running = new Map<ServerResponse, Socket>()
   const state = { hushed: false }
+  const dropSilent = (socket: Socket) =>
+    setTimeout(() => {
+      if (silent.has(socket)) socket.destroy()
+    }, firstRequestWithin).unref()
   return {
     connect(socket) {
-      if (state.hushed) return void socket.destroy()
       sockets.add(socket)
-      socket.once('close', () => sockets.delete(socket))
+      silent.add(socket)
+      socket.once('close', () => {
+        sockets.delete(socket)
+        silent.delete(socket)
+      })
+      if (state.hushed) dropSilent(socket)
     },
     note(response) {
       const { socket } = response.req
+      silent.delete(socket)
       running.set(response, socket)
       if (state.hushed) response.shouldKeepAlive = false
       response.once('close', () => {
@@ -32,7 +48,10 @@ export function createTraffic(): Traffic {
       state.hushed = true
       for (const response of running.keys()) response.shouldKeepAlive = false
       const busy = new Set(running.values())
-      for (const socket of sockets) if (!busy.has(socket)) socket.destroy()
+      for (const socket of sockets) {
+        if (silent.has(socket)) dropSilent(socket)
+        else if (!busy.has(socket)) socket.destroy()
+      }
     },
   }
 }

@@ -107,6 +107,22 @@ test('a stop refuses new connections, waits for the running request and then is 
   expect(listener.status.value.health).toBe('off')
 })
 
+test.each(['stop', 'restart'] as const)(
+  'a %s does not cut off a connection whose first request is on its way',
+  async (intent) => {
+    const listener = start({})
+    const { port } = await whenOpen(listener)
+    const accepted = once(listener.server, 'connection')
+    const caller = connect(port, '127.0.0.1')
+    await accepted
+    const ended = listener.end(intent)
+    caller.write('GET / HTTP/1.1\r\nhost: node\r\n\r\n')
+    const [answer] = (await once(caller, 'data')) as [Buffer]
+    expect(answer.toString()).toContain('HTTP/1.1 200')
+    await ended
+  },
+)
+
 test('a request that never ends is destroyed when the drain time is over', async () => {
   const held: ServerResponse[] = []
   const listener = start({ drainMs: 50, onRequest: (_request, response) => void held.push(response) })
