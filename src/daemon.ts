@@ -21,6 +21,9 @@ const status = { ok: 0, bug: 70, busy: 75, configuration: 78 } as const
 /** A notice that comes true within this time ends us; one that was taken back lets the node come up again. */
 const leaveBound = 600_000
 
+/** A port that is tried again and again must not fail the start: the node says what is wrong. */
+const readyBound = 5000
+
 /** @param say for a person at a terminal; everything else is a log line. @returns the exit status */
 export async function runDaemon(say: (line: string) => void): Promise<number> {
   const signals = catchSignals()
@@ -29,7 +32,8 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   const secrets = createSecrets()
   for (const secret of loaded.secrets) secrets.add(secret)
   const config = pickConfig(loaded)
-  const log = createLog({ level: config?.host.logLevel ?? 'info', secrets })
+  const journal = process.env['JOURNAL_STREAM'] !== undefined && process.env['INVOCATION_ID'] !== undefined
+  const log = createLog({ level: config?.host.logLevel ?? 'info', secrets, journal })
   endOnBugs(log)
   const systemd = await startSystemd({ log: log.child({ part: 'systemd' }) })
   if (!config) return refuseToStart(loaded, systemd, say)
@@ -39,6 +43,8 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   const node = await startNode({ loaded, config, log, secrets, systemd })
   const abort = new AbortController()
   watch(node.machine.status, (now) => systemd.status(describe(now)), abort.signal)
+  // Whoever waits for `systemctl start` may ask us at once.
+  await until(node.settled, Boolean, within(readyBound)).catch(() => {})
   systemd.ready()
   systemd.feedWatchdog(() => node.checkAlive())
   const ending = await whenEnding({ node, loaded, signals, systemd, log, abort: abort.signal })

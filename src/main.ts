@@ -56,6 +56,8 @@ import {
 /** What the process around the parts needs of them. */
 export type GonkaNode = {
   readonly machine: Machine
+  /** Every listener and the socket listen, or have said why they cannot. */
+  readonly settled: ReadonlySignal<boolean>
   readonly notice: ReadonlySignal<Notice | undefined>
   /** The model volume appeared, unmounted, after our start. */
   readonly needsHelper: ReadonlySignal<boolean>
@@ -97,8 +99,10 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const early = [settings, who.part, socket, node, control, reclaim, gpus, volume, models]
   const late = [...startPreRead(config, models, log), fleet, tunnels, inference, poc, apiNodes]
   for (const one of [...early, ...late]) machine.add(one)
+  const doors = [socket, node, inference, control]
   return {
     machine,
+    settled: computed(() => doors.every(({ status }) => status.value.health !== 'starting')),
     notice: reclaim.notice,
     needsHelper: computed(() => volumeBefore.kind !== 'not-mounted' && volume.state.value.kind === 'not-mounted'),
     showConfig: (changed) => settings.show(changed),

@@ -10,8 +10,20 @@ export type Log = {
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
-export function createLog(options: { level: LogLevel; secrets: Secrets; write?: (line: string) => void }): Log {
+export type LogOptions = {
+  level: LogLevel
+  secrets: Secrets
+  write?: (line: string) => void
+  /** stdout is journald's: each line begins with its priority, so that `journalctl -p warning` finds it. */
+  journal?: boolean
+}
+
+/** sd-daemon(3) */
+const priorities: Readonly<Record<string, number>> = { debug: 7, info: 6, warn: 4, error: 3, fatal: 2 }
+
+export function createLog(options: LogOptions): Log {
   const write = options.write ?? writeStdout
+  const prefix = (line: string) => `<${priorities[/^{"level":"(\w+)"/.exec(line)?.[1] ?? 'info']}>`
   return pino(
     {
       level: options.level,
@@ -20,7 +32,7 @@ export function createLog(options: { level: LogLevel; secrets: Secrets; write?: 
       formatters: { level: (label) => ({ level: label }) },
     },
     {
-      write: (line: string) => write(options.secrets.redact(line)),
+      write: (line: string) => write(`${options.journal ? prefix(line) : ''}${options.secrets.redact(line)}`),
     },
   ) as unknown as Log
 }
