@@ -31,8 +31,9 @@ for old in "$root"/releases/*; do
 done
 
 ln -sfn "$root/current/bin/gonka-node" /usr/bin/gonka-node
-install -D -m 0644 "$release/systemd/gonka-node.service" /usr/lib/systemd/system/gonka-node.service
-install -D -m 0644 "$release/systemd/gonka-node-config.path" /usr/lib/systemd/system/gonka-node-config.path
+for unit in gonka-node.service gonka-node-config.path gonka-node-sweep.service; do
+  install -D -m 0644 "$release/systemd/$unit" "/usr/lib/systemd/system/$unit"
+done
 install -D -m 0644 "$release/systemd/sysusers.conf" /usr/lib/sysusers.d/gonka-node.conf
 install -D -m 0644 "$release/systemd/tmpfiles.conf" /usr/lib/tmpfiles.d/gonka-node.conf
 install -D -m 0644 "$release/systemd/gonka-container.env.example" /usr/share/doc/gonka-node/gonka-container.env.example

@@ -11,8 +11,13 @@ import { readRelease, releaseParts } from './release.ts'
 const root = join(import.meta.dirname, '..', '..')
 
 const wrapper = `#!/bin/sh
-# Finds its release through the links that point here, and runs it with the Node.js that came with it.
+# Finds its release through the links that point here, and runs it with the Node.js that came with it. Compiled code is kept
+# beside the release where we may write there: root must not load what another user could have put into a shared folder.
 here=$(dirname "$(readlink -f "$0")")
+if [ -w "$here" ]; then NODE_COMPILE_CACHE=$here/../cache
+else NODE_COMPILE_CACHE=\${NODE_COMPILE_CACHE:-\${HOME:-/nonexistent}/.cache/gonka-node}
+fi
+export NODE_COMPILE_CACHE
 exec "$here/node" "$here/../src/bin.ts" "$@"
 `
 

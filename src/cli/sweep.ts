@@ -1,6 +1,6 @@
 // `gonka-node sweep`: after a real stop nothing of ours may be left (ExecStopPost=+). After a crash, or for a restart, engines
 // and tunnels stay for the next daemon: KillMode=process leaves the decision to us (facts/systemd.md 3.7).
-import { readdir } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { judgeGiven } from '../config/judge.ts'
 import { pickPlaces, readSources } from '../config/sources.ts'
@@ -29,6 +29,7 @@ Run by gonka-node.service after each end; by hand only after a daemon that was k
     const stateDir = config?.host.stateDir ?? '/var/lib/gonka-node'
     const folders = await Promise.all(['engines', 'frp-lives'].map((part) => listLives(join(stateDir, part))))
     const outcomes = await Promise.all(folders.flat().map((folder) => endLife(folder, out)))
+    await killLeftOvers(unit, out)
     return outcomes.every(Boolean) ? exits.ok : exits.unhealthy
   },
 }
@@ -58,5 +59,21 @@ async function endLife(folder: string, out: Output): Promise<boolean> {
   } catch (error) {
     out.complain(`sweep: ${folder}: ${messageOf(error)}`)
     return false
+  }
+}
+
+/** Lives whose record is gone (a state folder that was deleted or emptied) still have their cgroup below that of the unit. */
+async function killLeftOvers(unit: string, out: Output): Promise<void> {
+  const asked = await runProgram('systemctl', ['show', '-P', 'ControlGroup', unit], { timeout: 5000, env: plainEnv })
+  const path = asked.kind === 'exited' ? asked.stdout.trim() : ''
+  if (path === '') return
+  const below = await readdir(join('/sys/fs/cgroup', path), { withFileTypes: true }).catch(() => [])
+  // systemd runs us in `.control`.
+  const lives = below.filter((one) => one.isDirectory() && one.name !== '.control')
+  for (const { name, parentPath } of lives) {
+    out.complain(`sweep: ending ${name}, of which no record is left`)
+    await writeFile(join(parentPath, name, 'cgroup.kill'), '1').catch((error: unknown) =>
+      out.complain(`sweep: ${name}: ${messageOf(error)}`),
+    )
   }
 }

@@ -13,6 +13,7 @@ const packages = 'systemd,systemd-sysv,dbus,iproute2,procps,udev,curl,ca-certifi
 /** The root file system, made on first use. @throws what is missing to make it */
 export async function bringRootfs(): Promise<string> {
   const rootfs = join(cacheFolder, 'rootfs-bookworm')
+  if (process.getuid?.() !== 0) throw new Error('a container needs root')
   await bringCommands({ debootstrap: 'debootstrap', 'systemd-nspawn': 'systemd-container', nsenter: 'util-linux' })
   return onlyOne('rootfs', async () => {
     if (
@@ -48,7 +49,7 @@ export interface Container {
   readonly root: string
   /** Runs a shell line inside; its stdout. @throws with stderr where it fails */
   sh(line: string, ms?: number): Promise<string>
-  /** A long-lived program of the host inside the container's network alone. */
+  /** A long-lived program of the host inside the container's network alone; survives a reboot. */
   inNetwork(command: string, args: readonly string[]): ReturnType<typeof spawn>
   write(path: string, text: string, mode?: number): Promise<void>
   reboot(): Promise<void>
@@ -56,24 +57,19 @@ export interface Container {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export async function bootContainer(
-  name: string,
-  options: { before?: (root: string) => Promise<void> } = {},
-): Promise<Container> {
+export type ContainerOptions = {
+  /** Folders above the root file system, highest first. */
+  layers?: readonly string[]
+  before?: (root: string) => Promise<void>
+}
+
+export async function bootContainer(name: string, options: ContainerOptions = {}): Promise<Container> {
   const rootfs = await bringRootfs()
   const folder = join(cacheFolder, 'containers', `${name}-${process.pid}`)
-  const root = join(folder, 'root')
-  for (const part of ['upper', 'work', 'root']) await mkdir(join(folder, part), { recursive: true })
-  await run('mount', [
-    '-t',
-    'overlay',
-    'overlay',
-    '-o',
-    `lowerdir=${rootfs},upperdir=${folder}/upper,workdir=${folder}/work`,
-    root,
-  ])
+  const root = await mountOverlay(folder, [...(options.layers ?? []), rootfs])
   await options.before?.(root)
-  let machine = await boot(root, folder)
+  const network = await openNetwork()
+  let machine = await boot(root, folder, network.path)
   const enter = (flags: string[]) => ['-t', String(machine.leader), ...flags, '--']
   return {
     root,
@@ -85,34 +81,50 @@ export async function bootContainer(
       })
       return stdout
     },
-    inNetwork: (command, args) => spawn('nsenter', [...enter(['-n']), command, ...args]),
+    inNetwork: (command, args) => spawn('nsenter', [`--net=${network.path}`, '--', command, ...args]),
     async write(path, text, mode = 0o644) {
       await writeFile(join(root, path), text, { mode })
     },
     async reboot() {
       await machine.end()
-      machine = await boot(root, folder)
+      machine = await boot(root, folder, network.path)
     },
     async [Symbol.asyncDispose]() {
       await machine.end()
+      network.close()
       await run('umount', ['-l', root])
       await rm(folder, { recursive: true, force: true, maxRetries: 5 })
     },
   }
 }
 
+/** @returns the merged root; what is written lands in `<folder>/upper` */
+export async function mountOverlay(folder: string, lower: readonly string[]): Promise<string> {
+  for (const part of ['upper', 'work', 'root']) await mkdir(join(folder, part), { recursive: true })
+  const options = `lowerdir=${lower.join(':')},upperdir=${folder}/upper,workdir=${folder}/work`
+  await run('mount', ['-t', 'overlay', 'overlay', '-o', options, join(folder, 'root')])
+  return join(folder, 'root')
+}
+
+/** Loopback alone, outside of the container: it and what runs in it survive a reboot, and end with this process. */
+async function openNetwork(): Promise<{ path: string; close(): void }> {
+  const holder = spawn('unshare', ['--net', '--', 'sh', '-c', 'ip link set lo up && echo up && exec cat'])
+  await new Promise<void>((resolve, reject) => {
+    holder.stdout.once('data', () => resolve())
+    holder.once('exit', (code) => reject(new Error(`unshare --net ended with ${code}`)))
+  })
+  return { path: `/proc/${holder.pid}/ns/net`, close: () => holder.kill('SIGKILL') }
+}
+
 type Machine = { leader: number; end(): Promise<void> }
 
 /** The unified hierarchy inside also where the host has the old one: cgroup.kill and delegation need it. */
-async function boot(root: string, folder: string): Promise<Machine> {
-  const child = spawn(
-    'systemd-nspawn',
-    ['-D', root, '-b', '--register=no', '--keep-unit', '--private-network', '--console=pipe', '--quiet'],
-    {
-      env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
+async function boot(root: string, folder: string, network: string): Promise<Machine> {
+  const args = ['-D', root, '-b', '--register=no', '--keep-unit', '--console=pipe', '--quiet']
+  const child = spawn('systemd-nspawn', [...args, `--network-namespace-path=${network}`], {
+    env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const log = createWriteStream(join(folder, 'console.log'), { flags: 'a' })
   child.stdout.pipe(log, { end: false })
   child.stderr.pipe(log, { end: false })

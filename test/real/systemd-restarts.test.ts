@@ -1,0 +1,128 @@
+// A loaded node on real systemd: everything that ends a daemon, an engine or a tunnel, while callers go on asking.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { bootNode, type NodeBed } from '../support/node-bed.ts'
+import { bringNodeImage } from '../support/node-image.ts'
+import { describeWith, provide } from '../support/real.ts'
+import type { LoopResult } from '../support/request-loop.ts'
+
+const image = await provide('systemd in a container', bringNodeImage)
+
+describeWith('a loaded node under systemd', image, () => {
+  let bed: NodeBed
+  beforeAll(async () => {
+    bed = await bootNode('restarts', true)
+    await bed.untilServing()
+    await eventually('registered', async () => (await bed.registered())?.state.current_status === 'INFERENCE', 30_000)
+  }, 90_000)
+  afterAll(() => bed[Symbol.asyncDispose]())
+
+  /** Runs `act` under load and until the node serves again; every engine must be the one that it was. */
+  async function underLoad(act: () => Promise<void>): Promise<{ result: LoopResult; from: number; to: number }> {
+    await bed.untilServing()
+    const [pids, main] = [await bed.engines(), await bed.show('MainPID')]
+    const stop = await bed.startLoop()
+    await pause(500)
+    const from = Date.now()
+    await act()
+    await eventually('another daemon', async () => !['0', main].includes(await bed.show('MainPID')), 30_000)
+    await eventually('it is ready', async () => (await bed.show('SubState')) === 'running', 30_000)
+    await bed.untilServing()
+    const to = Date.now()
+    await pause(500)
+    const result = await stop()
+    expect(await bed.engines()).toEqual(pids)
+    expect(result.ok).toBeGreaterThan(20)
+    return { result, from, to }
+  }
+
+  const restart = () => bed.sh('systemctl restart gonka-node').then(() => {})
+  const killDaemon = () => bed.sh('kill -9 $(systemctl show -P MainPID gonka-node)').then(() => {})
+
+  test('systemctl restart: the engines are adopted, no caller is refused or fails', async () => {
+    const { result } = await underLoad(restart)
+    expect(result.bad).toEqual([])
+  })
+
+  test('kill -9 of the daemon: the engines are adopted, no caller is refused, only answers that had begun are lost', async () => {
+    const { result, from } = await underLoad(killDaemon)
+    expect(result.bad.filter(({ kind }) => /REFUSED|^\d/.test(kind))).toEqual([])
+    // Whoever was connected at that moment is cut off: asked before, ended then.
+    expect(result.bad.filter(({ at }) => at > from + 1000)).toEqual([])
+    expect(result.bad.length).toBeLessThanOrEqual(8)
+  })
+
+  test('an installation over a running node: the next daemon is the new release, callers notice nothing', async () => {
+    const { result } = await underLoad(async () => {
+      await bed.sh(
+        `cd /root && tar xzf ${bed.image.tarball} && cd gonka-node-*/ && echo next > RELEASE && ./install.sh --now`,
+      )
+    })
+    expect(result.bad).toEqual([])
+    expect(await bed.sh('readlink -f /proc/$(systemctl show -P MainPID gonka-node)/exe')).toContain('/releases/next/')
+  })
+
+  test('a daemon that hangs is killed by the watchdog, and the next one takes over', async () => {
+    await bed.sh(
+      'mkdir -p /run/systemd/system/gonka-node.service.d && printf "[Service]\\nWatchdogSec=2\\n" > /run/systemd/system/gonka-node.service.d/watchdog.conf && systemctl daemon-reload && systemctl restart gonka-node',
+    )
+    const { result } = await underLoad(() =>
+      bed.sh('kill -STOP $(systemctl show -P MainPID gonka-node)').then(() => {}),
+    )
+    expect(result.bad.filter(({ kind }) => /REFUSED|^\d/.test(kind))).toEqual([])
+    expect(await bed.sh('journalctl -u gonka-node --no-pager')).toContain('Watchdog timeout')
+  })
+
+  test('kill -9 of an engine: it is started again, nothing of it is left, the other one serves meanwhile', async () => {
+    await bed.untilServing()
+    const [first = 0, second = 0] = await bed.engines()
+    const stop = await bed.startLoop()
+    await pause(300)
+    await bed.sh(`kill -9 $(pgrep -P ${first})`)
+    await eventually('another engine', async () => (await bed.engines())[0] !== first, 30_000)
+    await bed.untilServing()
+    const result = await stop()
+    expect((await bed.engines())[1]).toBe(second)
+    expect(await bed.sh(`ps -o pid= -s ${first} || true`)).toBe('')
+    expect(result.bad.filter(({ kind }) => /REFUSED/.test(kind))).toEqual([])
+    expect(result.ok).toBeGreaterThan(20)
+  })
+
+  test('kill -9 of frpc: the tunnel is made again and proved', async () => {
+    const pid = (await bed.sh('pgrep -u gonka -f "frpc.* -c /var/lib/gonka-node/frp/" | tail -1')).trim()
+    await bed.sh(`kill -9 ${pid}`)
+    const isProved = async () => {
+      const again = (await bed.sh('pgrep -u gonka -f "frpc.* -c /var/lib/gonka-node/frp/" | tail -1 || true')).trim()
+      const answer = await bed.sh(
+        'curl -s -m 2 -o /dev/null -w "%{http_code}" http://127.0.0.1:20042/api/v1/state || true',
+      )
+      return again !== '' && again !== pid && answer === '200'
+    }
+    await eventually('another frpc carries requests', isProved, 30_000)
+  })
+
+  test('systemctl stop leaves no process and a refusing port', async () => {
+    await bed.sh('systemctl stop gonka-node')
+    expect(await bed.sh('pgrep -u gonka -a || true')).toBe('')
+    expect(await bed.sh('curl -s -m 2 -o /dev/null http://127.0.0.1:5000/health; echo $?')).toBe('7\n')
+    expect(await bed.show('Result')).toBe('success')
+    expect(await bed.sh('ls /dev/shm /var/lib/gonka-node/engines')).not.toMatch(/psm_|engine-\d/)
+  })
+
+  test('a stop while the daemon crash-loops sweeps the engines that it left', async () => {
+    await bed.sh('systemctl start gonka-node')
+    await bed.untilServing()
+    await bed.sh(
+      'printf "[Service]\\nExecStart=\\nExecStart=/bin/false\\n" > /run/systemd/system/gonka-node.service.d/broken.conf && systemctl daemon-reload',
+    )
+    await killDaemon()
+    await eventually('it crash-loops', async () => Number(await bed.show('NRestarts')) >= 2)
+    expect(await bed.sh('pgrep -u gonka -f EngineCore | wc -l')).toBe('2\n')
+    await bed.sh('systemctl stop gonka-node')
+    expect(await bed.sh('pgrep -u gonka -a || true')).toBe('')
+    expect(await bed.sh('curl -s -m 2 -o /dev/null http://127.0.0.1:5000/health; echo $?')).toBe('7\n')
+  })
+})
+
+/** Requests before and after the event, so that there is something to compare with. */
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -1,0 +1,104 @@
+// A container with gonka-node installed, the world around it, and what tests ask of both.
+import type { ChildProcess } from 'node:child_process'
+import { chmod, writeFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import { join } from 'node:path'
+import type { BrokerNode } from '../../src/rehearsal/api-node-world.ts'
+import { bootContainer, type Container } from './container.ts'
+import { eventually } from './eventually.ts'
+import { bringNodeImage, type NodeImage } from './node-image.ts'
+import { worldPorts } from './outside-world.ts'
+import type { LoopResult } from './request-loop.ts'
+
+export const envFile = '/etc/gonka-container.env'
+
+export interface NodeBed {
+  readonly container: Container
+  readonly image: NodeImage
+  /** Runs a shell line inside. @throws where it fails */
+  sh: Container['sh']
+  /** As user-data does under umask 077: root's alone. */
+  writeEnv(text: string): Promise<void>
+  show(property: string): Promise<string>
+  /** Pids of the engines' keepers, by slot. */
+  engines(): Promise<number[]>
+  registered(): Promise<BrokerNode | undefined>
+  untilServing(): Promise<void>
+  /** Requests on :5000 until the returned function is called. */
+  startLoop(): Promise<() => Promise<LoopResult>>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** @param configured the env file is there when it boots */
+export async function bootNode(name: string, configured: boolean): Promise<NodeBed> {
+  const image = await bringNodeImage()
+  const container = await bootContainer(name, {
+    layers: [image.layer],
+    before: (root) => (configured ? writeFile(join(root, envFile), image.envText, { mode: 0o600 }) : Promise.resolve()),
+  })
+  const world = await startWorld(container, image)
+  const sh: Container['sh'] = (line, ms) => container.sh(line, ms)
+  const readEngines = async () =>
+    JSON.parse(await sh(`curl -sf --unix-socket /run/gonka-node/control.sock http://node/engines`)) as {
+      phase: string
+      pid?: number
+    }[]
+  return {
+    container,
+    image,
+    sh,
+    async writeEnv(text) {
+      await writeFile(join(container.root, `${envFile}.new`), text)
+      await chmod(join(container.root, `${envFile}.new`), 0o600)
+      await sh(`mv ${envFile}.new ${envFile}`)
+    },
+    show: async (property) => (await sh(`systemctl show -P ${property} gonka-node.service`)).trim(),
+    engines: async () => (await readEngines()).map(({ pid }) => pid ?? 0),
+    async registered() {
+      const nodes = JSON.parse(
+        await sh(`curl -sf http://127.0.0.1:${worldPorts.control}/rehearsal/nodes`),
+      ) as BrokerNode[]
+      return nodes[0]
+    },
+    async untilServing() {
+      const isServing = async () => {
+        const found = await readEngines()
+        return found.length === 2 && found.every(({ phase }) => phase === 'serving')
+      }
+      await eventually('both engines serve', isServing, 40_000)
+    },
+    startLoop: () => startLoop(container, image),
+    async [Symbol.asyncDispose]() {
+      world.kill('SIGKILL')
+      await container[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function startWorld(container: Container, { frps, frpsConfig, model }: NodeImage): Promise<ChildProcess> {
+  const program = join(import.meta.dirname, 'outside-world.ts')
+  const args = [program, '--config', frpsConfig, '--model', model, ...(frps ? ['--frps', frps] : [])]
+  const world = container.inNetwork(process.execPath, args)
+  await firstLine(world)
+  return world
+}
+
+async function startLoop(container: Container, { model }: NodeImage): Promise<() => Promise<LoopResult>> {
+  const loop = container.inNetwork(process.execPath, [join(import.meta.dirname, 'request-loop.ts'), '--model', model])
+  const result = firstLine(loop)
+  return async () => {
+    loop.stdin?.end()
+    return JSON.parse(await result) as LoopResult
+  }
+}
+
+function firstLine(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let errors = ''
+    child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+    if (child.stdout) createInterface(child.stdout).once('line', resolve)
+    child.once('exit', (code) =>
+      reject(new Error(`a program in the container's network ended with ${code}: ${errors}`)),
+    )
+  })
+}
