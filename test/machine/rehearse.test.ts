@@ -1,0 +1,125 @@
+// `npm start`: the rehearsal as a person and a program use it.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { stat } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { expect, onTestFinished, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { killProcesses, listProcessesOf } from './processes.ts'
+
+const bin = join(import.meta.dirname, '../../src/bin.ts')
+
+type Addresses = Record<'root' | 'node' | 'inference' | 'control' | 'socket' | 'apiNode', string> & { pid: number }
+
+function rehearse(...flags: string[]): ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream } {
+  const child = spawn(process.execPath, [bin, 'rehearse', '--set', 'REHEARSAL_LOAD_MS=200', ...flags], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  onTestFinished(async () => {
+    if (child.exitCode !== null) return
+    child.kill('SIGINT')
+    await new Promise((resolve) => child.once('exit', resolve))
+  })
+  return child
+}
+
+async function read(stream: NodeJS.ReadableStream): Promise<string> {
+  const parts: Buffer[] = []
+  for await (const part of stream) parts.push(part as Buffer)
+  return Buffer.concat(parts).toString()
+}
+
+const exitOf = (child: ChildProcess) => new Promise<number | null>((resolve) => child.once('exit', resolve))
+
+async function firstLine(child: { stdout: NodeJS.ReadableStream }): Promise<Addresses> {
+  for await (const line of createInterface({ input: child.stdout })) {
+    const found = JSON.parse(line) as Addresses
+    onTestFinished(() => killProcesses(found.root))
+    return found
+  }
+  throw new Error('it printed nothing')
+}
+
+const answers = (url: string) =>
+  new Promise<boolean>((resolve) => {
+    const { hostname, port } = new URL(url)
+    const socket = connect({ host: hostname, port: Number(port) })
+    socket.on('connect', () => resolve(true) ?? socket.destroy())
+    socket.on('error', () => resolve(false))
+  })
+
+test('with --json one line tells where everything is; Ctrl-C ends every process, port and file of it', async () => {
+  const child = rehearse('--json', '--gpus', '4', '--tp', '2')
+  const at = await firstLine(child)
+  expect(Object.keys(at)).toEqual(['root', 'node', 'inference', 'control', 'socket', 'apiNode', 'pid'])
+  expect((await fetch(`${at.node}/api/v1/state`)).status).toBe(200)
+  expect((await fetch(`${at.control}/livez`)).status).toBe(200)
+  process.kill(at.pid, 0)
+  await eventually('both engines serve', async () => {
+    const state = (await (await fetch(`${at.inference}/health`)).text()) === ''
+    const all = await listProcessesOf(at.root)
+    return (
+      state && all.filter(({ argv }) => argv.includes('--tensor-parallel-size 2') && !argv.startsWith('/')).length >= 2
+    )
+  })
+  const ended = exitOf(child)
+  child.kill('SIGINT')
+  expect(await ended).toBe(0)
+  expect(await listProcessesOf(at.root)).toEqual([])
+  await expect(stat(at.root)).rejects.toThrow('ENOENT')
+  for (const url of [at.node, at.inference, at.control, at.apiNode]) expect(await answers(url)).toBe(false)
+})
+
+test('Ctrl-C while it starts ends everything, too', async () => {
+  const child = rehearse('--json', '--set', 'REHEARSAL_LOAD_MS=60000')
+  const at = await firstLine(child)
+  const ended = exitOf(child)
+  child.kill('SIGINT')
+  expect(await ended).toBe(0)
+  expect(await listProcessesOf(at.root)).toEqual([])
+})
+
+test('--until mining ends 0 once the node is registered and every engine generates', async () => {
+  const child = rehearse('--until', 'mining', '--timeout', '25s')
+  const [out, err, code] = await Promise.all([read(child.stdout), read(child.stderr), exitOf(child)])
+  expect({ code, err }).toEqual({ code: 0, err: '' })
+  expect(out).toMatch(/registered[\s\S]*mining: engine :\d+, engine :\d+/)
+})
+
+test.each([
+  ['an engine that never starts', ['--set', 'REHEARSAL_CRASH=oom-warmup'], /fleet: .*\[.*: .*\]/],
+  ['a frp server that refuses the token', ['--set', 'SECRET_FRP_TOKEN=wrong'], /tunnels: .*token/],
+])('--until mining ends 1 after --timeout and says why: %s', async (_, flags, reason) => {
+  const child = rehearse('--until', 'mining', '--timeout', '8s', '--gpus', '1', ...flags)
+  const [, err, code] = await Promise.all([read(child.stdout), read(child.stderr), exitOf(child)])
+  expect(code).toBe(1)
+  expect(err).toMatch(/not mining after 8 s: not registered/)
+  expect(err).toMatch(reason)
+})
+
+test('a usual port that is taken is replaced by the next free one, and each port can be chosen', async () => {
+  const holder = createServer().listen(0)
+  await new Promise((resolve) => holder.once('listening', resolve))
+  onTestFinished(() => void holder.close())
+  const usual = createServer()
+    .on('error', () => {})
+    .listen(8080)
+  onTestFinished(() => void usual.close())
+  const child = rehearse('--json', '--gpus', '0')
+  const at = await firstLine(child)
+  expect(new URL(at.node).port).not.toBe('8080')
+  expect((await fetch(`${at.node}/api/v1/state`)).status).toBe(200)
+})
+
+test('another program can take the place of the engine: it is launched with the command line of vLLM', async () => {
+  const child = rehearse('--json', '--gpus', '1', '--engine', '/bin/false', '--set', 'VLLM_PROFILE=v1-overlay')
+  const at = await firstLine(child)
+  await eventually('its end is told', async () => {
+    const status = spawn(process.execPath, [bin, 'status', '--json', '--socket', at.socket], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    return /engine-exited|engine-crash-loop/.test(await read(status.stdout))
+  })
+})
