@@ -11,8 +11,11 @@ Exit status 0 ended as asked, 70 a bug, 75 another daemon has the state folder, 
   positionals: 0,
   async run({ out }) {
     const { runDaemon } = await import('../daemon.ts')
-    const status = await runDaemon((line) => out.complain(line))
-    // Whatever a part left open must not keep a finished daemon alive.
-    process.exit(status ?? exits.ok)
+    const status = await runDaemon((line) => out.complain(line)).catch((error: unknown) => {
+      out.complain(`gonka-node run: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      return exits.software
+    })
+    // Whatever a part left open must not keep a daemon alive that is finished, or whose boot broke half way.
+    process.exit(status)
   },
 }

@@ -68,3 +68,14 @@ test('a machine without nvidia-smi and without GPUs says that its profile needs 
   await world.untilProblem('fleet', 'gpus-absent')
   expect(await state(world)).toBe(200)
 })
+
+test('a boot that breaks half way ends the process with 70, so that the next one can try', async () => {
+  const world = await startWorld({ gpus: 1, start: false })
+  const bug = `process.getBuiltinModule('node:http').createServer = () => { throw new Error('a bug of the boot') }`
+  world.environment['NODE_OPTIONS'] = `--import=data:text/javascript,${encodeURIComponent(bug)}`
+  expect(await world.start().ended).toBe(70)
+  expect(await world.log()).toContain('a bug of the boot')
+  world.environment = {}
+  world.start()
+  await world.untilRegistered()
+})
