@@ -22,7 +22,7 @@ export type LogOptions = {
 const priorities: Readonly<Record<string, number>> = { debug: 7, info: 6, warn: 4, error: 3, fatal: 2 }
 
 export function createLog(options: LogOptions): Log {
-  const write = options.write ?? writeStdout
+  const write = options.write ?? openStdout()
   const prefix = (line: string) => `<${priorities[/^{"level":"(\w+)"/.exec(line)?.[1] ?? 'info']}>`
   return pino(
     {
@@ -40,6 +40,11 @@ export function createLog(options: LogOptions): Log {
 /** For parts and tests that have nothing to say. */
 export const silentLog: Log = createLog({ level: 'silent', secrets: createSecrets(), write: () => {} })
 
-function writeStdout(line: string): void {
-  process.stdout.write(line)
+/** A full disk, or a reader that went away, costs lines and never the daemon; later lines are tried again. */
+function openStdout(): (line: string) => void {
+  const { stdout } = process
+  if (!stdout.listeners('error').includes(forgive)) stdout.on('error', forgive)
+  return (line) => void stdout.write(line)
 }
+
+const forgive = (): void => {}
