@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync, utimesSync } from 'node:fs'
+import { existsSync, linkSync, openSync, unlinkSync, utimesSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { findSegments, sweepSegments } from '../../src/engine/shm.ts'
@@ -22,7 +22,7 @@ test('what a dead life had open or made goes; what a living process holds, or is
   )
   if (!had || !made || !older || !held || !foreign) throw new Error('no segments')
   const holder = spawn('sleep', ['1000'], {
-    stdio: [(await import('node:fs')).openSync(held, 'r'), 'ignore', 'ignore'],
+    stdio: [openSync(held, 'r'), 'ignore', 'ignore'],
   })
   onTestFinished(() => void holder.kill('SIGKILL'))
   for (const path of [made, held, foreign]) age(path, 5000)
@@ -31,4 +31,19 @@ test('what a dead life had open or made goes; what a living process holds, or is
   const swept = await sweepSegments({ segments: new Set([name(had)]), from: 4_000_000, to: 6_000_000 })
   expect(swept.toSorted()).toEqual([name(made), name(had)].toSorted())
   expect([had, made, older, held, foreign].map((path) => existsSync(path))).toEqual([false, false, true, true, true])
+})
+
+test('a semaphore of a living process stays, though its maker had opened it under another name', async () => {
+  const made = await segment('sem.tmp')
+  const holder = spawn('sleep', ['1000'], { stdio: [openSync(made, 'r'), 'ignore', 'ignore'] })
+  onTestFinished(() => void holder.kill('SIGKILL'))
+  const semaphore = `/dev/shm/sem.mp-${Math.random().toString(36).slice(2)}`
+  onTestFinished(() => rm(semaphore, { force: true }))
+  // What sem_open of glibc does.
+  linkSync(made, semaphore)
+  unlinkSync(made)
+  age(semaphore, 5000)
+  await eventually('the holder has it', async () => (await findSegments([holder.pid ?? 0])).has(name(semaphore)))
+  expect(await sweepSegments({ segments: new Set(), from: 4_000_000, to: 6_000_000 })).toEqual([])
+  expect(existsSync(semaphore)).toBe(true)
 })
