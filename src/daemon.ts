@@ -6,13 +6,14 @@ import { renderFinding } from './config/finding.ts'
 import type { Config } from './config/schema.ts'
 import { pickPlaces } from './config/sources.ts'
 import { within } from './core/abort.ts'
+import { systemClock } from './core/clock.ts'
 import { Refusal, messageOf } from './core/errors.ts'
 import { createLog, type Log } from './core/log.ts'
 import { createSecrets } from './core/secrets.ts'
 import { until, watch } from './core/watch.ts'
 import { takeStateLock, type StateLock } from './host/state-lock.ts'
 import { startSystemd, type Systemd } from './host/systemd.ts'
-import { catchSignals, type Ending, whenEnding } from './endings.ts'
+import { catchSignals, type Ending, type Signals, whenEnding } from './endings.ts'
 import { startNode } from './main.ts'
 
 /** sysexits.h */
@@ -54,10 +55,21 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   systemd.status(`ending (${ending.intent}): ${ending.why}`)
   await node.machine.end(ending.intent)
   // Ended before the instance is: systemd would start us again at once.
-  if (ending.intent === 'leave') await until(signals.SIGTERM, (count) => count > 0, within(leaveBound)).catch(() => {})
+  if (ending.intent === 'leave') {
+    log.info({}, 'waits for the end of the instance')
+    await whenStopped(signals)
+  }
   await lock?.release()
   systemd.end()
   return finish(ending, systemd, log)
+}
+
+/** Its own timer holds the process: nothing else does any more. */
+async function whenStopped(signals: Signals): Promise<void> {
+  const over = new AbortController()
+  const late = systemClock.wait(leaveBound, over.signal)
+  await Promise.race([until(signals.SIGTERM, (count) => count > 0, over.signal), late])
+  over.abort()
 }
 
 /** With no file yet we serve status on loopback alone: whether tunnels will guard the open ports is not known. */

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
 import { startWorld, type World } from './world.ts'
 
 const state = async ({ node }: World) =>
@@ -66,4 +67,20 @@ test('an instance that comes back with fewer GPUs than one engine needs says so 
   await reboot(world, () => writeFile(join(world.machine.gpuState, 'knobs'), 'GPUS=1\n'))
   await world.untilProblem('fleet', 'gpus-too-few')
   expect(await state(world)).toBe(200)
+})
+
+test('after a spot notice nothing of ours runs but the daemon, which waits to be stopped with the instance', async () => {
+  const world = await startWorld({ gpus: 1 })
+  await world.untilRegistered()
+  const daemon = world.daemon()
+  const pid = daemon.pid()
+  world.metadata.knobs.spotAfter = 0
+  await eventually('only the daemon is left', async () => {
+    const left = await world.processes()
+    return left.every((one) => one.pid === pid) && (await world.log()).includes('"waits for the end of the instance"')
+  })
+  // What it waits for must hold the process: nothing else does any more.
+  const early = await Promise.race([daemon.ended, new Promise((resolve) => setTimeout(resolve, 500, 'it waits'))])
+  expect(early).toBe('it waits')
+  expect(await world.kill('SIGTERM')).toBe(0)
 })
