@@ -6,6 +6,7 @@ import { judgeAccess, sendUnauthorized } from '../http/access-key.ts'
 import { toPath } from '../http/prefix.ts'
 import { sendDetail, sendJsonBody } from '../http/send.ts'
 import type { OnRequest } from '../http/server.ts'
+import { isInference } from '../proxy/inference-app.ts'
 import type { ProxyRequest } from '../proxy/proxy.ts'
 
 export type GatewayDeps = {
@@ -25,7 +26,7 @@ export function createGatewayApp({ upstreams, proxy, accessKey, build }: Gateway
     const name = path.split('?', 1)[0] ?? path
     if (!open.has(name) && !judgeAccess(accessKey(), request.headers.authorization))
       return sendUnauthorized(request, response)
-    if (name.startsWith('/v1/')) return proxy(request, response, path)
+    if (isInference(path)) return proxy(request, response, path)
     request.resume()
     const isKnown = open.has(name) || name === '/version'
     if (!isKnown) return sendDetail(response, 404, 'Not Found')

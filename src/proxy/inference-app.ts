@@ -32,9 +32,16 @@ export function createInferenceApp({ upstreams, proxy, answerNonce }: InferenceA
   }
 }
 
-/** What every listener passes on to engines. */
+/** A segment that climbs, plain or encoded: whoever resolves it behind us would leave `/v1/`. */
+const climbing = /(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\?#]|%2f|%5c|$)/i
+
+/** What every listener passes on to engines: below `/v1/`, also for an engine that resolves `..` (D8). */
 export function isInference(path: string): boolean {
-  return path.startsWith('/v1/')
+  if (!path.startsWith('/v1/')) return false
+  // Almost no path has either, and this runs for each.
+  if (!path.includes('.') && !path.includes('%')) return true
+  const end = path.search(/[?#]/)
+  return !climbing.test(end < 0 ? path : path.slice(0, end))
 }
 
 function sendHealth(response: ServerResponse, isServing: boolean): void {

@@ -56,6 +56,22 @@ test('only the surface of vLLM that the design lists is passed on', async () => 
   expect((await fetch(`${url}/health`, { method: 'POST' })).status).toBe(405)
 })
 
+test('no spelling of a path that climbs out of /v1/ reaches an engine', async () => {
+  const reached: string[] = []
+  const { upstream } = await startEngine((request, response) => {
+    reached.push(request.url ?? '')
+    sendText(response, '')
+  })
+  const { port } = await startFront(upstream)
+  const climbing = ['/v1/../sleep', '/v1/..', '/v1/x/../../sleep', '/v1/./sleep', '/v1/%2e%2E/sleep', '/v1/..%2fsleep']
+  const harmless = ['/v1/models/a..b', '/v1/models/v1.5', '/v1/models/a%20b?next=/../x', '/v1/models/...']
+  for (const path of [...climbing, '/v1/x%5c..%5csleep', '/v1/.%2e?x', 'http://x/v1/../sleep', ...harmless]) {
+    const { closed } = rawConnect(port, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+    expect([path, (await closed).slice(9, 12)]).toEqual([path, harmless.includes(path) ? '200' : '404'])
+  }
+  expect(reached).toEqual(harmless)
+})
+
 test('a streamed answer arrives chunk by chunk, not at the end', async () => {
   const engine: { response?: ServerResponse } = {}
   const { upstream } = await startEngine((_request, response) => {
