@@ -39,14 +39,20 @@ export async function startApiNode(options: ApiNodeOptions = {}): Promise<ApiNod
   const { host = '127.0.0.1', scale = 1, adminPort = 0, callbackPort = 0, controlPort = 0, ...rest } = options
   const world = new World({ ...defaults(scale), ...rest })
   world.faults.set(options.faults ?? [])
+  // A start that fails half way, for example at a taken port, leaves nothing running.
+  await using started = new AsyncDisposableStack()
+  started.defer(() => world.end())
   const broker = startBroker(world)
   const admin = await startListener({ host, port: adminPort }, answerAdmin(world, broker))
+  started.defer(() => admin.leave())
   const callbacks = await startListener({ host, port: callbackPort }, answerCallbacks(world))
+  started.defer(() => callbacks.leave())
   const outside = [admin, callbacks]
   const control = await startListener(
     { host, port: controlPort },
     answerControl(world, broker, () => outside),
   )
+  started.move()
   world.callbackBase = options.callbackBase ?? `http://${host}:${callbacks.port}`
   const away = async () => {
     await Promise.all(outside.map((one) => one.leave()))
