@@ -44,6 +44,15 @@ export function listProcesses(): ProcStat[] {
   return found
 }
 
+/** The eldest child; undefined without one, and where the kernel does not tell. */
+export function readFirstChild(pid: number): number | undefined {
+  try {
+    return Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1'), 10) || undefined
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * A file below /proc/PID that may wait for the process's memory lock (environ, maps): bounded by 1 s. Undefined where it is
  * gone, another user's, or does not answer.

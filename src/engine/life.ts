@@ -53,7 +53,7 @@ export interface EngineLife {
   readonly progress: ReadonlySignal<Progress>
   /** What is wrong right now, while it ends: processes that survive SIGKILL, GPU memory that stays. */
   readonly problem: ReadonlySignal<Problem | undefined>
-  /** Of its keeper, which leads the session; undefined before it is spawned. */
+  /** Of vLLM's API server, where the kernel tells it, else of its keeper; undefined before the keeper is spawned. */
   readonly pid: number | undefined
   readonly adopted: boolean
   /** In LOG_DIR; stays after the end. */

@@ -5,6 +5,7 @@ import type { Body } from '../core/body.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { boundLog, readLastLines } from '../core/log-file.ts'
+import { readFirstChild } from '../core/proc.ts'
 import { until, watch } from '../core/watch.ts'
 import { createEngineClient } from './client.ts'
 import { describeExit, diagnose } from './diagnose.ts'
@@ -48,7 +49,8 @@ export function runLife(plan: LifePlan): EngineLife {
     progress: state.progress,
     problem: state.problem,
     get pid() {
-      return held.body?.record.pid
+      const keeper = held.body?.record.pid
+      return keeper === undefined ? undefined : (readFirstChild(keeper) ?? keeper)
     },
     adopted: plan.adopted,
     logPath: plan.logPath,

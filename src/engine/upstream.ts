@@ -6,7 +6,7 @@ export type UpstreamState = 'loading' | 'serving' | 'parked' | 'ending' | 'gone'
 
 /** One request in flight. `using turn = upstream.begin()` */
 export interface Turn extends Disposable {
-  /** Bytes came from the engine: it lives (facts/peers.md B3, hole a). */
+  /** Bytes of work came from the engine: it lives (facts/peers.md B3, hole a). */
   progress(): void
 }
 
@@ -22,7 +22,7 @@ export class Upstream {
   readonly state: Signal<UpstreamState>
   readonly #idle = signal(true)
   #inFlight = 0
-  /** performance.now() of the last byte from the engine. */
+  /** performance.now() of the last byte of work from the engine. */
   progressAt = 0
 
   constructor(facts: { id: string; slot: number; port: number; model: string; hasPoc: boolean; state: UpstreamState }) {

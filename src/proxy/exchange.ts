@@ -20,6 +20,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #turn: Turn
   readonly #onEnd: (ending: Ending) => void
   #controller: Dispatcher.DispatchController | undefined
+  /** The API server itself answers GETs, refusals and heads, also while its core hangs: they prove no life (D4). */
+  #isWork = false
   #sent = false
   #left = false
   #over = false
@@ -47,12 +49,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
   ): void {
     // undici calls this for 1xx too, and there is one head to write.
     if (status < 200 || this.#left) return
-    this.#turn.progress()
+    this.#isWork = this.#request.method === 'POST' && status < 300
     this.#answer.begin(status, message, toClientHead(controller.rawHeaders as Buffer[]))
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#turn.progress()
+    if (this.#isWork) this.#turn.progress()
     if (this.#left) return
     this.#answer.write(chunk)
     if (!this.#response.writableNeedDrain || controller.paused) return

@@ -55,7 +55,7 @@ async function checkConfig(lines: Record<string, string>): Promise<{ code: numbe
   return cli(['config', 'check', file])
 }
 
-const argvOf = async (pid: number) => (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
+const argvOf = async (pid: number) => (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1)
 
 test('P1 both announced ports are tunnelled and answer through the server', async () => {
   const world = worldOf()
