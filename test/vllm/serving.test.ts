@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readProcStat } from '../../src/core/proc.ts'
 import type { EngineView } from '../../src/fleet/fleet.ts'
 import { eventually } from '../support/eventually.ts'
 import { describeWith } from '../support/real.ts'
@@ -14,6 +15,7 @@ import {
   pickProcess,
   type Seen,
   seeProcesses,
+  seeSession,
   seeSegments,
   startVllmWorld,
   type VllmWorld,
@@ -48,7 +50,7 @@ describeWith('the daemon with a real vLLM', found, (vllm) => {
       },
       300_000,
     )
-    expect(view).toMatchObject({ pid: before.keeper, restarts: 0, model: modelName })
+    expect(view).toMatchObject({ pid: before.pid, restarts: 0, model: modelName })
     expect(before.seen.filter((one) => !isAlive(one))).toEqual([])
     expect(stages.size).toBeGreaterThanOrEqual(2)
   })
@@ -117,7 +119,7 @@ describeWith('the daemon with a real vLLM', found, (vllm) => {
     const seen = seeProcesses(before.pid!)
     const stream = await beginStream(local('inference'), modelName)
     process.kill(world().daemon.pid()!, 'SIGKILL')
-    await expect(stream.rest()).rejects.toThrow()
+    await expect(stream.rest()).rejects.toThrow('terminated')
     const after = await eventually('the engine is adopted', async () => {
       const view = await world().engine()
       return view?.phase === 'serving' && view
@@ -146,14 +148,14 @@ describeWith('the daemon with a real vLLM', found, (vllm) => {
   })
 
   test('a stop ends an engine that still loads, with all that belongs to it', async () => {
-    const { keeper, seen } = await untilCoreLives(world())
+    const { session, seen } = await untilCoreLives(world())
     const segments = await seeSegments(seen)
     const began = performance.now()
     await world().daemon.stop()
     expect(await world().daemon.ended).toBe(0)
     expect(performance.now() - began).toBeLessThan(60_000)
-    await expectGone({ seen: [...seen, ...seeProcesses(keeper)], segments })
-    await expect(fetch(`${local('node')}/api/v1/state`)).rejects.toThrow()
+    await expectGone({ seen: [...seen, ...seeSession(session)], segments })
+    await expect(fetch(`${local('node')}/api/v1/state`)).rejects.toThrow('fetch failed')
   })
 })
 
@@ -171,14 +173,16 @@ async function look(world: VllmWorld): Promise<Looked> {
 }
 
 /** The moment from which vLLM ignores SIGTERM until it serves (facts: EngineCore is started, the API server waits for it). */
-async function untilCoreLives(world: VllmWorld): Promise<{ keeper: number; seen: Seen[] }> {
+async function untilCoreLives(world: VllmWorld): Promise<{ pid: number; session: number; seen: Seen[] }> {
   return eventually(
     'EngineCore lives while the engine loads',
     async () => {
       const view = await world.engine()
       if (view?.phase !== 'loading' || view.pid === undefined) return undefined
       const seen = seeProcesses(view.pid)
-      return pickProcess(seen, 'VLLM::EngineCore') && { keeper: view.pid, seen }
+      const session = readProcStat(view.pid)?.session
+      const core = pickProcess(seen, 'VLLM::EngineCore')
+      return core && session !== undefined ? { pid: view.pid, session, seen } : undefined
     },
     120_000,
   )

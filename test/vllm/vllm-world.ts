@@ -109,10 +109,15 @@ async function pickNumber(): Promise<string> {
 /** pid and start time of a process. */
 export type Seen = { pid: number; startTime: string; command: string }
 
-/** vLLM calls no setsid: everything of an engine is in the session of its keeper, also when its parent is dead. */
-export function seeProcesses(keeper: number): Seen[] {
+/** vLLM calls no setsid: everything of an engine is in the session of any of its processes, also when their parent is dead. */
+export function seeProcesses(pid: number): Seen[] {
+  const session = readProcStat(pid)?.session
+  return session === undefined ? [] : seeSession(session)
+}
+
+export function seeSession(session: number): Seen[] {
   return listProcesses()
-    .filter((one) => one.session === keeper)
+    .filter((one) => one.session === session)
     .map(({ pid, startTime }) => ({ pid, startTime, command: readCommand(pid) }))
 }
 
