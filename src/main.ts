@@ -11,12 +11,14 @@ import { startControl } from './control/control.ts'
 import { createGatewayApp } from './control/gateway-app.ts'
 import { createSocketRoutes } from './control/socket-routes.ts'
 import { startSocket } from './control/socket.ts'
+import { within } from './core/abort.ts'
 import { systemClock } from './core/clock.ts'
 import type { Log } from './core/log.ts'
 import { Machine } from './core/machine.ts'
 import { readBootId } from './core/proc.ts'
 import type { Secrets } from './core/secrets.ts'
 import { readVersion } from './core/version.ts'
+import { until } from './core/watch.ts'
 import type { Fleet } from './fleet/fleet.ts'
 import { createLives } from './fleet/lives.ts'
 import { startFleet } from './fleet/start-fleet.ts'
@@ -36,6 +38,7 @@ import { startVolume } from './models/volume.ts'
 import { type Poc, startPoc } from './poc/poc.ts'
 import { createInferenceApp } from './proxy/inference-app.ts'
 import { createProxy } from './proxy/proxy.ts'
+import { warmProxy } from './proxy/warm.ts'
 import { createNonce, type Nonce } from './tunnel/nonce.ts'
 import { startTunnels, type Tunnels, type TunnelsDeps } from './tunnel/tunnels.ts'
 import {
@@ -100,9 +103,14 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const late = [...startPreRead(config, models, log), fleet, tunnels, inference, poc, apiNodes]
   for (const one of [...early, ...late]) machine.add(one)
   const doors = [socket, node, inference, control]
+  const settled = computed(() => doors.every(({ status }) => status.value.health !== 'starting'))
+  until(settled, Boolean, within(60_000)).then(
+    () => warmProxy(),
+    () => {},
+  )
   return {
     machine,
-    settled: computed(() => doors.every(({ status }) => status.value.health !== 'starting')),
+    settled,
     notice: reclaim.notice,
     needsHelper: computed(() => volumeBefore.kind !== 'not-mounted' && volume.state.value.kind === 'not-mounted'),
     showConfig: (changed) => settings.show(changed),
