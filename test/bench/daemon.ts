@@ -4,6 +4,7 @@ import { randomInt } from 'node:crypto'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { unitEnvironment } from './unit-environment.ts'
 import { type Mark, parseMarks } from '../../src/rehearsal/engine-marks.ts'
 import { type Outside, startOutside } from '../../src/rehearsal/outside.ts'
 import { eventually } from '../support/eventually.ts'
@@ -26,7 +27,7 @@ const patience = 60_000
 /** Two GPUs with an engine each, a tunnel, an API node; ports and loopback address of its own. */
 export function startWorld(context: BenchContext, name: string, set: Record<string, string> = {}): Promise<World> {
   return context.once(`world ${name}`, async () => {
-    const first = randomInt(300, 320) * 100
+    const first = randomInt(1500, 1600) * 20
     const named = { node: first, inference: first + 10, control: first + 1, admin: first + 2, callbacks: first + 3 }
     const marks = join(import.meta.dirname, '../../.cache', `bench-marks-${process.pid}-${name}`)
     const outside = await startOutside({
@@ -54,10 +55,10 @@ export async function forgetBefore({ machine, apiNode, marks }: World): Promise<
   await mkdir(join(machine.folder, 'state'))
 }
 
-/** Resolves when it listens. The compile cache is the usual one of the user, warm after the first start. */
+/** Resolves when it listens. Started with the unit's environment; its compile cache is warm after the first start. */
 export async function startDaemon(context: BenchContext, { machine, ports }: World): Promise<Daemon> {
   const { PATH, HOME, TMPDIR } = process.env
-  const env = { PATH, HOME, ...(TMPDIR && { TMPDIR }), GONKA_ENV_FILE: machine.envFile }
+  const env = { PATH, ...(TMPDIR && { TMPDIR }), ...unitEnvironment(), HOME, GONKA_ENV_FILE: machine.envFile }
   const began = performance.now()
   const child = spawn(process.execPath, [bin, 'run'], { env, stdio: ['ignore', 'ignore', 'inherit'] })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { freePort } from '../support/free-port.ts'
+import { unitEnvironment } from './unit-environment.ts'
 import type { BenchContext } from './row.ts'
 
 export type Usage = { cpu: number; rss: number }
@@ -44,6 +45,7 @@ export async function load(ask: {
 
 async function startProgram(context: BenchContext, name: string, argument: string) {
   const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, name), argument], {
+    env: { ...process.env, ...unitEnvironment() },
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   context.after(() => void child.kill('SIGKILL'))
