@@ -70,7 +70,15 @@ export type GonkaNode = {
   checkAlive(): string | undefined
 }
 
-export type NodeDeps = { loaded: Startable; config: Config; log: Log; secrets: Secrets; systemd: Systemd }
+export type NodeDeps = {
+  loaded: Startable
+  config: Config
+  log: Log
+  secrets: Secrets
+  systemd: Systemd
+  /** Why `config.host.stateDir` is not the folder that was configured, where it is not. */
+  stateTrouble?: string | undefined
+}
 
 type Context = NodeDeps & { bind: string; instanceId: string; part: (name: string) => Log }
 
@@ -80,7 +88,7 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const settings = startConfigPart(loaded)
   const metadata = createMetadata({ url: config.host.metadataUrl })
   const [who, volumeBefore, bind] = await Promise.all([
-    settleIdentity({ stateDir: config.host.stateDir, metadata, log: part('identity') }),
+    settleIdentity({ stateDir: config.host.stateDir, trouble: deps.stateTrouble, metadata, log: part('identity') }),
     readVolume(config.models),
     pickBind(config),
   ])
@@ -127,6 +135,7 @@ async function startEngines({ config, instanceId, part }: Context) {
   const fleet = startFleet({
     config,
     files: (ref) => models.files(ref),
+    keepFiles: (refs) => models.keepOnly(refs),
     inventory: gpus.inventory,
     refreshGpus: () => gpus.refresh(),
     instanceId,
@@ -144,7 +153,10 @@ function startMining({ config, bind, part }: Context, fleet: Fleet): Poc {
     stateDir: host.stateDir,
     bootId: readBootId(),
     profile: readProfile(engine),
-    relayOrigin: registration.pocCallbackRelay ? toOrigin(bind, listeners.nodePort) : undefined,
+    relayOrigin: registration.pocCallbackRelay
+      ? (config.poc.selfUrl ?? toOrigin(bind, listeners.nodePort)).replace(/\/$/, '')
+      : undefined,
+    relayTls: { cert: config.poc.mtlsClientCert, key: config.poc.mtlsClientKey, ca: config.poc.mtlsServerCa },
     log: part('poc'),
   })
 }

@@ -1,12 +1,15 @@
 // What PoC needs to know beyond the engines: the callback relay over mTLS and the signing key (contracts/node-api.md 1.11).
 import { z } from 'zod'
-import { folder, patternOr, secret } from './fields.ts'
+import { folder, pattern, secret } from './fields.ts'
 
 export const pocSlice = z.object({
-  selfUrl: patternOr(
-    { env: 'MLNODE_SELF_URL', doc: 'Where engines reach the callback relay of this node' },
-    'http://127.0.0.1:8080',
-    { form: /^https?:\/\/[^\s/]\S*$/, remedy: 'is not an http address; write for example http://127.0.0.1:8080' },
+  selfUrl: pattern(
+    {
+      env: 'MLNODE_SELF_URL',
+      doc: 'Where engines reach the callback relay of this node; the node listener where not set',
+    },
+    /^https?:\/\/[^\s/]\S*$/,
+    'is not an http address; write for example http://127.0.0.1:8080',
   ),
   mtlsClientCert: folder({
     env: 'MLNODE_MTLS_CLIENT_CERT',

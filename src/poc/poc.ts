@@ -16,7 +16,7 @@ import { oversee } from './oversee.ts'
 import { judgeStatuses } from './pick.ts'
 import { defaultPace, type PocPace } from './progress.ts'
 import { createQueue, type EngineVersions, type QueueAnswer, readVersions } from './queue.ts'
-import { type CallbackRelay, createRelay } from './relay.ts'
+import { type CallbackRelay, createRelay, type RelayTls } from './relay.ts'
 import type { Round, Share } from './round.ts'
 import { createRoundStore } from './round-store.ts'
 import { createRounds, type InitOutcome, type Rounds } from './rounds.ts'
@@ -31,6 +31,7 @@ export type PocDeps = {
   profile: () => ProfileName | undefined
   /** Base URL of our own node listener as the engines reach it; undefined: callbacks go to the API node directly, unwatched. */
   relayOrigin: string | undefined
+  relayTls?: RelayTls
   log: Log
   clock?: Clock
   pace?: Partial<PocPace>
@@ -60,7 +61,7 @@ export function startPoc(deps: PocDeps): Poc {
   const ending = new AbortController()
   const abort = ending.signal
   const calls = createEngineCalls()
-  const relay = createRelay({ ...deps, origin: deps.relayOrigin, clock })
+  const relay = createRelay({ ...deps, origin: deps.relayOrigin, tls: deps.relayTls ?? {}, clock })
   const store = createRoundStore(deps)
   const rounds = createRounds({ ...deps, seats: () => seats.all(), store, relay, clock })
   const urlFor = (round: Round, slot: number) => relay.urlFor(round.request.url, slot)

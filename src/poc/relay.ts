@@ -1,6 +1,7 @@
 // Callbacks of the engines go to the API node through our own node listener, so that batches that do not arrive are noticed
 // (P6). Exact: bodies stream through, status and body come back as they are, an API node's 503 included; nothing is stored,
 // the engine repeats. While the daemon restarts, its listening socket stays with systemd and the engine's connection waits.
+import { readFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { Agent } from 'undici'
 import { within } from '../core/abort.ts'
@@ -37,15 +38,18 @@ const bound = 9500
 const longestAnswer = 64 << 10
 const tokenForm = /^([0-9a-f]{32})(?:-(\d{1,4}))?$/
 
-export function createRelay(options: {
+export type RelayOptions = {
   origin: string | undefined
+  /** PEM files shown to, and trusted of, https callbacks (contracts/node-api.md 1.11). Read at use, so that renewed ones count. */
+  tls: RelayTls
   stateDir: string
   log: Log
   clock: Clock
-}): CallbackRelay {
-  const { origin, log, clock } = options
+}
+
+export function createRelay(options: RelayOptions): CallbackRelay {
+  const { origin, tls, log, clock } = options
   const targets = openTargets(options)
-  const agentOptions = { keepAliveTimeout: 3000, connections: 32, connect: { timeout: 5000 } }
   let agent: Agent | undefined
   const seen = new Map<number, Deliveries>()
   function note(slot: number | undefined, failure?: Omit<NonNullable<Deliveries['failure']>, 'at'>): void {
@@ -74,13 +78,19 @@ export function createRelay(options: {
       // A queued job's result is no batch of the round.
       const slot = form[2] === undefined || suffix !== 'generated' ? undefined : Number(form[2])
       try {
-        const answer = await send((agent ??= createAgent(agentOptions)), `${target}/${suffix}`, { headers, body })
+        agent ??= await openAgent(tls)
+        const answer = await send(agent, `${target}/${suffix}`, { headers, body })
         const text = answer.body.toString('utf8').trim().slice(0, 300)
         note(slot, answer.status < 400 ? undefined : { kind: 'refused', text: `HTTP ${answer.status} ${text}`.trim() })
         return answer
       } catch (error) {
         const text = messageOf(error)
         note(slot, { kind: 'unreachable', text })
+        // A certificate that was renewed on disk is taken with the engine's next try.
+        if (tls.cert || tls.ca) {
+          void agent?.destroy()
+          agent = undefined
+        }
         log.warn({ url: target, error: text }, 'callback not relayed')
         const detail = JSON.stringify({ detail: `Callback relay failed: ${text}` })
         return { status: 502, contentType: 'application/json', body: Buffer.from(detail) }
@@ -93,6 +103,20 @@ export function createRelay(options: {
       await agent?.destroy()
     },
   }
+}
+
+export type RelayTls = { cert?: string | undefined; key?: string | undefined; ca?: string | undefined }
+
+/** @throws what the file system says of a PEM file */
+async function openAgent({ cert, key, ca }: RelayTls): Promise<Agent> {
+  const read = async (name: 'cert' | 'key' | 'ca', path: string | undefined) =>
+    path ? { [name]: await readFile(path) } : {}
+  const pems = await Promise.all([read('cert', cert), read('key', key), read('ca', ca)])
+  return createAgent({
+    keepAliveTimeout: 3000,
+    connections: 32,
+    connect: Object.assign({ timeout: 5000 }, ...pems) as { timeout: number },
+  })
 }
 
 async function send(

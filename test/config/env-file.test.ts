@@ -128,10 +128,11 @@ test('thousands of lines that are no assignments make a few warnings', () => {
 })
 
 test('a megabyte of blanks, for which the grammar needs hours, is refused at once', () => {
-  const began = performance.now()
+  const before = process.cpuUsage()
   expect(parseEnvFile(`A=1\n${'\n'.repeat(1 << 20)}B=2`).problems).toHaveLength(1)
   expect(parseEnvFile(`${`${' '.repeat(500)}\n#`.repeat(1000)}\nB=2\n`).variables.get('B')?.value).toBe('2')
-  expect(performance.now() - began).toBeLessThan(10_000)
+  // Of our own CPU: a busy machine may take its time.
+  expect(process.cpuUsage(before).user).toBeLessThan(10_000_000)
 })
 
 test('names of the language itself are ordinary names', () => {
