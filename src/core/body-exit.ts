@@ -4,6 +4,7 @@ import { type FSWatcher, readFileSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import type { BodyRecord } from './body.ts'
 import { isKeeperAlive } from './body-processes.ts'
+import { isShortage } from './errors.ts'
 
 /** The exit status; undefined when the keeper vanished without leaving one. Holds no process open. */
 export function whenExited(record: BodyRecord, child?: ChildProcess): Promise<number | undefined> {
@@ -17,23 +18,35 @@ export function whenExited(record: BodyRecord, child?: ChildProcess): Promise<nu
     look()
 
     function look(): void {
-      // Alive is asked first: a keeper seen dead has written its file before.
-      const alive = isKeeperAlive(record)
-      const code = readExit(record.folder)
-      if (code === undefined && alive) return
+      const found = readEnd(record)
+      if (found === 'not yet') return
       clearInterval(timer)
       for (const one of watchers) one.close()
       child?.removeListener('exit', look)
-      resolve(code)
+      resolve(found.code)
     }
   })
 }
 
+/** What cannot be looked at for want of descriptors has not ended: an engine would be killed for it. */
+function readEnd(record: BodyRecord): { code: number | undefined } | 'not yet' {
+  try {
+    // Alive is asked first: a keeper seen dead has written its file before.
+    const alive = isKeeperAlive(record)
+    const code = readExit(record.folder)
+    return code === undefined && alive ? 'not yet' : { code }
+  } catch {
+    return 'not yet'
+  }
+}
+
+/** @throws where we are out of descriptors */
 function readExit(folder: string): number | undefined {
   try {
     const text = readFileSync(join(folder, 'exit'), 'utf8')
     return /^\d+\n$/.test(text) ? Number(text) : undefined
-  } catch {
+  } catch (error) {
+    if (isShortage(error)) throw error
     return undefined
   }
 }

@@ -99,7 +99,7 @@ export async function launchBody(plan: BodyPlan, deps: BodyDeps): Promise<Body> 
   try {
     await writeRecord(bare)
     const child = await spawnKeeper(plan, cgroup)
-    const record = withPid(bare, child.pid)
+    const record = withOwnPid(bare, child)
     // The life runs: a disk that is full now must not end it. Without its pid it is found by its marker.
     await writeRecord(record).catch((error: unknown) =>
       deps.log.warn({ life: plan.id, why: messageOf(error) }, 'pid not recorded'),
@@ -114,6 +114,7 @@ export async function launchBody(plan: BodyPlan, deps: BodyDeps): Promise<Body> 
 /**
  * The life of that folder, if any process of it is alive: its keeper, or orphans of a dead one (`exited` is then settled, and
  * end() gets rid of them). Undefined: nothing of it lives; the folder is yours to remove.
+ * @throws where that cannot be told now (no descriptor left, a record that cannot be read)
  */
 export async function adoptBody(folder: string, deps: BodyDeps): Promise<Body | undefined> {
   const found = await readRecord(folder)
@@ -124,6 +125,9 @@ export async function adoptBody(folder: string, deps: BodyDeps): Promise<Body | 
     removeCgroup(record.cgroup)
     return undefined
   }
+  // What it is cannot be told now: in doubt it stays.
+  if (found.kind === 'bad' && found.error !== undefined)
+    throw new Error(`record of a living engine or tunnel in ${folder} cannot be read`, { cause: found.error })
   const adopted = { adopted: true, clock: deps.clock ?? systemClock }
   if (record.pid !== undefined) return createBody(record, adopted)
   // A crash between record and spawn: the keeper is the one that leads a session.
@@ -150,6 +154,16 @@ async function spawnKeeper(plan: BodyPlan, cgroup: string | undefined): Promise<
     return child
   } finally {
     await log.close()
+  }
+}
+
+/** @throws where it cannot be told from a later process of that number; it is ended then */
+function withOwnPid(record: BodyRecord, child: ChildProcess): BodyRecord {
+  try {
+    return withPid(record, child.pid)
+  } catch (error) {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    throw error
   }
 }
 

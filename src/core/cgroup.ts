@@ -2,6 +2,7 @@
 // with cgroup v1 alone, or without write access, have none; the life is then known by its session and its marker.
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isShortage } from './errors.ts'
 
 /** Our own cgroup folder below the cgroup2 mount, or undefined. */
 export function findOwnCgroup(): string | undefined {
@@ -41,7 +42,8 @@ export function readCgroupPids(folder: string | undefined): number[] {
       .split('\n')
       .filter((line) => line !== '' && line !== '0')
       .map(Number)
-  } catch {
+  } catch (error) {
+    if (isShortage(error)) throw error
     return []
   }
 }

@@ -24,6 +24,11 @@ export function messageOf(error: unknown): string {
   return `${error.message}${cause}`.replaceAll(/\s*\n\s*/g, ' ')
 }
 
+/** We are out of descriptors or memory: what could not be looked at is not gone, it is unknown. */
+export function isShortage(error: unknown): boolean {
+  return ['EMFILE', 'ENFILE', 'ENOMEM'].includes(codeOf(error) ?? '')
+}
+
 /** The errno name (`ENOENT`, `ECONNREFUSED`, …) of anything thrown, looking through causes. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined

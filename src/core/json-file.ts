@@ -5,14 +5,17 @@ import type { z } from 'zod'
 import { codeOf, messageOf } from './errors.ts'
 
 /** What was found: the value, nothing, or a file that cannot be trusted (kept where it is, with the reason). */
-export type Found<T> = { kind: 'value'; value: T } | { kind: 'none' } | { kind: 'bad'; why: string }
+export type Found<T> =
+  | { kind: 'value'; value: T }
+  | { kind: 'none' }
+  | { kind: 'bad'; why: string; /** Where it could not be read at all. */ error?: unknown }
 
 export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<Found<T>> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    return codeOf(error) === 'ENOENT' ? { kind: 'none' } : { kind: 'bad', why: messageOf(error) }
+    return codeOf(error) === 'ENOENT' ? { kind: 'none' } : { kind: 'bad', why: messageOf(error), error }
   }
   try {
     const parsed = schema.safeParse(JSON.parse(text))

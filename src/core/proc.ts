@@ -1,6 +1,7 @@
 // What /proc tells about processes. Zombies count as gone: they hold no memory, no port and no file.
 import { readdirSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { isShortage } from './errors.ts'
 
 export type ProcStat = {
   pid: number
@@ -11,13 +12,20 @@ export type ProcStat = {
   startTime: string
 }
 
-/** Undefined where there is no such process any more. Sync: /proc/PID/stat never waits for the process. */
+/**
+ * Undefined where there is no such process any more. Sync: /proc/PID/stat never waits for the process.
+ * @throws where we are out of descriptors: a process that cannot be looked at is not dead
+ */
 export function readProcStat(pid: number): ProcStat | undefined {
   try {
     return parseProcStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
-  } catch {
-    return undefined
+  } catch (error) {
+    return toAbsent(error)
   }
+}
+
+function toAbsent(error: unknown): undefined {
+  if (isShortage(error)) throw error
 }
 
 /** The name in parentheses may hold blanks and parentheses itself, so fields are counted from the last one. */
@@ -60,16 +68,18 @@ export function readFirstChild(pid: number): number | undefined {
 export async function readProcFile(pid: number, name: 'environ' | 'maps'): Promise<string | undefined> {
   try {
     return await readFile(`/proc/${pid}/${name}`, { encoding: 'latin1', signal: AbortSignal.timeout(1000) })
-  } catch {
-    return undefined
+  } catch (error) {
+    return toAbsent(error)
   }
 }
 
-/** Changes with every boot of the machine. */
+const seen: { bootId?: string } = {}
+
+/** Changes with every boot of the machine; read once. `unknown` where the kernel does not tell. */
 export function readBootId(): string {
   try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch {
-    return 'unknown'
+    return (seen.bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())
+  } catch (error) {
+    return toAbsent(error) ?? 'unknown'
   }
 }

@@ -7,7 +7,7 @@ import type { ProfileName } from '../config/engine.ts'
 import { adoptBody, type Body, launchBody } from '../core/body.ts'
 import { readRecord } from '../core/body-record.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
-import { messageOf } from '../core/errors.ts'
+import { codeOf, isShortage, messageOf } from '../core/errors.ts'
 import { readLastLines } from '../core/log-file.ts'
 import type { Log } from '../core/log.ts'
 import { diagnose } from './diagnose.ts'
@@ -109,13 +109,18 @@ export function startEngine(spec: EngineSpec, deps: EngineDeps): EngineLife {
 
 /**
  * Every engine of an earlier daemon that lives, loading ones included; one whose leader died while orphans live comes back,
- * too, and ends by itself. Dead ones leave their log alone. Never rejects.
+ * too, and ends by itself. Dead ones leave their log alone.
+ * @throws where it cannot be told now whether engines live (no descriptor left, a folder that cannot be listed): ask again
  */
 export async function adoptEngines(folder: string, deps: EngineDeps): Promise<EngineLife[]> {
-  const names = await readdir(folder).catch((): string[] => [])
+  const names = await readdir(folder).catch((error: unknown): string[] => {
+    if (codeOf(error) === 'ENOENT') return []
+    throw error
+  })
   const found = await Promise.all(
     names.map((name) =>
       adoptOne(join(folder, name), deps).catch((error: unknown) => {
+        if (isShortage(error)) throw error
         deps.log.error({ err: error, life: name }, 'engine not adopted')
         return undefined
       }),

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -43,6 +45,37 @@ test('its exit status arrives, whatever it is', async () => {
     ['exit 0', 'exit 3', 'kill -9 $$', 'kill -TERM $$'].map(async (script) => (await launch(script)).exited),
   )
   expect(codes).toEqual([0, 3, 137, 143])
+})
+
+test('a daemon that has no descriptor left takes no living engine for dead', async () => {
+  const core = join(import.meta.dirname, '../../src/core')
+  const program = `
+    import { closeSync, openSync } from 'node:fs'
+    import { launchBody } from ${JSON.stringify(join(core, 'body.ts'))}
+    import { silentLog } from ${JSON.stringify(join(core, 'log.ts'))}
+    const body = await launchBody(${JSON.stringify(await plan('sleep 60'))}, { log: silentLog, cgroupParent: '' })
+    const fds = []
+    try { for (;;) fds.push(openSync('/dev/null')) } catch {}
+    const first = await Promise.race([
+      body.exited.then(() => 'exited'),
+      new Promise((resolve) => setTimeout(resolve, 2500, 'lives')),
+    ])
+    for (const fd of fds) closeSync(fd)
+    await body.end({ signal: 'SIGTERM', patience: 1000 })
+    console.log(first)`
+  const child = spawn('/bin/sh', [
+    '-c',
+    'ulimit -n 200; exec "$@"',
+    'sh',
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    program,
+  ])
+  const said: Buffer[] = []
+  child.stdout.on('data', (part: Buffer) => said.push(part))
+  await once(child, 'close')
+  expect(Buffer.concat(said).toString()).toBe('lives\n')
 })
 
 test('a program that is not there is an exit, with the reason in the log', async () => {
