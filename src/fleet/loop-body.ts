@@ -3,6 +3,7 @@ import type { ReadonlySignal, Signal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { StatusSignal } from '../core/status-signal.ts'
 import type { Inventory } from '../gpu/inventory.ts'
@@ -66,6 +67,7 @@ export function createLoopBody(deps: BodyDeps): { pass: () => Promise<void>; ado
   const adopt = () => {
     memory.adopting ??= adoptAll(deps).catch((error: unknown) => {
       delete memory.adopting
+      deps.state.status.set('degraded', `engines of an earlier run cannot be looked for: ${messageOf(error)}`)
       throw error
     })
     return memory.adopting
@@ -110,7 +112,7 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
 }
 
 async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): Promise<Wanted | undefined> {
-  const { planner, roster, state, clock, config } = deps
+  const { planner, roster, state, clock, config, book } = deps
   await readConfigured(deps)
   if (effective.kind !== 'run') {
     state.planned.value = undefined
@@ -125,6 +127,9 @@ async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): P
     }
     return { group: 'node', mode: 'parked', until: memory.grace.until }
   }
+  // An order that another one replaced leaves nothing behind: neither a download that is tried for ever nor its problem.
+  const others = Object.values(book.wishes.peek()).flatMap((one) => (one?.kind === 'run' ? [one.ask] : []))
+  planner.keepFilesOf([effective.ask, ...others, ...(memory.standing ? [memory.standing.ask] : [])])
   const files = planner.filesOf(effective.ask).peek()
   // A model that comes anew may cure what was pointless to try again.
   if (files.kind === 'ready' && memory.filesWere !== undefined && memory.filesWere !== 'ready') roster.forgetAll()

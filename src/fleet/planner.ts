@@ -31,6 +31,8 @@ export type EngineHome = {
 export type PlannerDeps = {
   config: Config
   files: (model: ModelRef) => ReadonlySignal<Files>
+  /** Nobody needs the files of other models any more. */
+  keepFiles?: (models: readonly ModelRef[]) => void
   inventory: ReadonlySignal<Inventory>
   engineHome: EngineHome
   clock: Clock
@@ -48,6 +50,8 @@ export type Planner = {
   configuredArgs: () => readonly string[] | undefined
   /** The files of that wish; the loop wakes with them. */
   filesOf: (ask: Ask) => ReadonlySignal<Files>
+  /** Lets go of the files of every other wish. */
+  keepFilesOf: (asks: readonly Ask[]) => void
 }
 
 export function createPlanner(deps: PlannerDeps): Planner {
@@ -67,6 +71,7 @@ export function createPlanner(deps: PlannerDeps): Planner {
   }
   return {
     filesOf,
+    keepFilesOf: (asks) => deps.keepFiles?.(asks.map((ask) => toModelRef(ask, config.engine))),
     isSame,
     resolve: resolveAsk,
     configuredArgs: () => toConfiguredArgs(config.engine, inventory.peek()),

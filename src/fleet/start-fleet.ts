@@ -28,6 +28,8 @@ import { WishBook } from './wishes.ts'
 export type FleetDeps = {
   config: Config
   files: (model: ModelRef) => ReadonlySignal<Files>
+  /** Nobody needs the files of other models any more. */
+  keepFiles?: (models: readonly ModelRef[]) => void
   inventory: ReadonlySignal<Inventory>
   /** Asks for the GPUs now; the fleet does so while it waits for memory that somebody else holds. */
   refreshGpus?: () => Promise<unknown>

@@ -24,6 +24,8 @@ import { startWanted, type Wanted } from './wanted.ts'
 export interface Models extends Component {
   /** Starts to look, and to download; the same signal for the same model. */
   files(ref: ModelRef): ReadonlySignal<Files>
+  /** Only these are still wanted: the others are neither looked for nor told of any more. */
+  keepOnly(refs: readonly ModelRef[]): void
   /** What the model routes ask for. */
   readonly onDisk: ModelsOnDisk
   /** Where models are kept now; it may move when the data volume is mounted. */
@@ -63,7 +65,7 @@ export type ModelsDeps = {
   stallTimeout?: number
 }
 
-type WantedModel = Wanted & { ref: ModelRef }
+type WantedModel = Wanted & { ref: ModelRef; over: AbortController }
 
 /** What the functions below share. */
 type Shop = {
@@ -88,6 +90,7 @@ export function startModels(deps: ModelsDeps): Models {
     status: computed<Status>(() => judgeStatus([...wanted.value.values()], clock)),
     parts: computed<readonly PartStatus[]>(() => [...wanted.value.values()].map((one) => toPart(one, clock))),
     files: (ref) => want(shop, ref).files,
+    keepOnly: (refs) => keepOnly(shop, refs),
     onDisk: {
       async status(ref) {
         checkRepository(ref)
@@ -122,9 +125,10 @@ async function look({ place }: Shop, ref: ModelRef): Promise<Local> {
 
 function want(shop: Shop, ref: ModelRef): WantedModel {
   const { deps, wanted } = shop
-  const key = `${renderRef(ref)}${ref.weightless ? ' weightless' : ''}`
+  const key = toKey(ref)
   const known = wanted.peek().get(key)
   if (known) return known
+  const over = new AbortController()
   const options = {
     ref,
     volume: deps.volume ?? signal<VolumeState>({ kind: 'none' }),
@@ -133,12 +137,22 @@ function want(shop: Shop, ref: ModelRef): WantedModel {
     look: (one: ModelRef) => look(shop, one),
     log: deps.log,
     clock: shop.clock,
-    abort: shop.ending.signal,
+    abort: AbortSignal.any([shop.ending.signal, over.signal]),
     retryEvery: deps.retryEvery ?? 60_000,
   }
-  const one = { ...startWanted(options), ref }
+  const one = { ...startWanted(options), ref, over }
   wanted.value = new Map([...wanted.peek(), [key, one]])
   return one
+}
+
+const toKey = (ref: ModelRef) => `${renderRef(ref)}${ref.weightless ? ' weightless' : ''}`
+
+function keepOnly({ wanted }: Shop, refs: readonly ModelRef[]): void {
+  const keys = new Set(refs.map(toKey))
+  const others = [...wanted.peek()].filter(([key]) => !keys.has(key))
+  if (others.length === 0) return
+  for (const [, one] of others) one.over.abort()
+  wanted.value = new Map([...wanted.peek()].filter(([key]) => keys.has(key)))
 }
 
 async function readState(shop: Shop, ref: ModelRef): Promise<ModelState> {

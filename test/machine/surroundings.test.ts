@@ -79,3 +79,17 @@ test('a boot that breaks half way ends the process with 70, so that the next one
   world.start()
   await world.untilRegistered()
 })
+
+test('an order for a model that is nowhere leaves nothing behind once it is replaced', async () => {
+  const world = await startWorld({ gpus: 1, scale: 1, set: { HF_HUB_OFFLINE: '1' } })
+  await world.untilRegistered()
+  const order = async (model: string) => {
+    const body = JSON.stringify({ model, dtype: 'auto' })
+    return (await fetch(`${world.node}/api/v1/inference/up`, { method: 'POST', body })).status
+  }
+  expect(await order('nobody/has-it')).toBe(500)
+  await world.untilProblem('models', 'model-offline')
+  expect(await order('rehearsal/tiny-1b')).toBe(200)
+  const models = await world.untilPart('models', 'is well again', ({ health }) => health === 'ok')
+  expect(models.parts?.map(({ name }) => name)).toEqual(['rehearsal/tiny-1b'])
+})
