@@ -11,6 +11,7 @@ import { Refusal, messageOf } from './core/errors.ts'
 import { createLog, type Log } from './core/log.ts'
 import { createSecrets } from './core/secrets.ts'
 import { until, watch } from './core/watch.ts'
+import { pickStatePlace } from './host/spare-state.ts'
 import { takeStateLock, type StateLock } from './host/state-lock.ts'
 import { startSystemd, type Systemd } from './host/systemd.ts'
 import { catchSignals, type Ending, type Signals, whenEnding } from './endings.ts'
@@ -41,7 +42,9 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   const lock = await lockState(config, log, say)
   if (lock === 'busy') return status.busy
   tellFindings(loaded, log)
-  const node = await startNode({ loaded, config, log, secrets, systemd })
+  const place = await pickStatePlace({ ...config.host, log: log.child({ part: 'state' }) })
+  const settled = { ...config, host: { ...config.host, stateDir: place.folder } }
+  const node = await startNode({ loaded, config: settled, log, secrets, systemd, stateTrouble: place.trouble })
   const abort = new AbortController()
   watch(node.machine.status, (now) => systemd.status(describe(now)), abort.signal)
   // Whoever waits for `systemctl start` may ask us at once.

@@ -8,6 +8,7 @@ import { adoptBody } from '../core/body.ts'
 import { messageOf } from '../core/errors.ts'
 import { silentLog } from '../core/log.ts'
 import { plainEnv, runProgram } from '../core/run-program.ts'
+import { spareName } from '../host/spare-state.ts'
 import { parseJob } from '../host/systemd-job.ts'
 import { UsageError, exits, type Output, type Verb } from './verb.ts'
 
@@ -27,7 +28,11 @@ Run by gonka-node.service after each end; by hand only after a daemon that was k
     const { given } = await readSources(pickPlaces(process.env))
     const config = judgeGiven(given).config ?? judgeGiven(new Map()).config
     const stateDir = config?.host.stateDir ?? '/var/lib/gonka-node'
-    const folders = await Promise.all(['engines', 'frp-lives'].map((part) => listLives(join(stateDir, part))))
+    const runDir = config?.host.runDir ?? '/run/gonka-node'
+    const places = [stateDir, join(runDir, spareName)]
+    const folders = await Promise.all(
+      places.flatMap((place) => ['engines', 'frp-lives'].map((part) => listLives(join(place, part)))),
+    )
     const outcomes = await Promise.all(folders.flat().map((folder) => endLife(folder, out)))
     await killLeftOvers(unit, out)
     return outcomes.every(Boolean) ? exits.ok : exits.unhealthy

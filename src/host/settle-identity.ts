@@ -12,6 +12,8 @@ import { voidState } from './void-state.ts'
 /** Never rejects: a state folder that cannot be written is a status. */
 export async function settleIdentity(deps: {
   stateDir: string
+  /** Known already: why the state is not where it should be. */
+  trouble?: string | undefined
   metadata: Metadata
   log: Log
 }): Promise<{ identity: Identity; part: Component }> {
@@ -20,7 +22,10 @@ export async function settleIdentity(deps: {
     deps.log.error({ err: error }, 'the state folder cannot be written')
     return messageOf(error)
   })
-  return { identity, part: { name: 'identity', status: signal(describe(identity, trouble)), end: async () => {} } }
+  return {
+    identity,
+    part: { name: 'identity', status: signal(describe(identity, deps.trouble ?? trouble)), end: async () => {} },
+  }
 }
 
 async function settle(identity: Identity, { stateDir, log }: { stateDir: string; log: Log }): Promise<undefined> {

@@ -1,6 +1,6 @@
 // State and log disks that are full or read-only: the node earns all the same, and says what is lost.
 import { execFileSync } from 'node:child_process'
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { PartStatus } from '../../src/api/status.ts'
@@ -9,10 +9,10 @@ import { startWorld, type World } from './world.ts'
 const isRoot = process.getuid?.() === 0
 const title = isRoot ? 'a bad disk' : 'a bad disk (skipped: mounting one needs root)'
 
-/** A disk of 64 KiB in the place of the folder. */
+/** A disk of 1 MiB in the place of the folder. */
 function mount(world: World, name: 'state' | 'log', options: string): string {
   const path = join(world.machine.folder, name)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=64k,${options}`, 'tmpfs', path])
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=1m,${options}`, 'tmpfs', path])
   onTestFinished(() => void execFileSync('umount', ['-l', path]))
   return path
 }
@@ -42,6 +42,11 @@ describe.skipIf(!isRoot)(title, () => {
       const { health, parts } = await world.status()
       expect(health).toBe('degraded')
       expect(problemsOf(parts)).toContain('state-unwritable')
+      const [before] = await world.engines()
+      await world.kill('SIGKILL')
+      world.start()
+      await world.untilRegistered()
+      expect((await world.engines()).map(({ pid }) => pid)).toEqual([before?.pid])
       expect(await world.kill('SIGTERM')).toBe(0)
       await world.untilNoProcess()
     },
@@ -59,6 +64,15 @@ describe.skipIf(!isRoot)(title, () => {
     await world.untilRegistered()
     expect((await world.engines()).map(({ pid }) => pid)).toEqual([before?.pid])
     expect((await world.status()).health).toBe('degraded')
+    // Room again: what was kept meanwhile is found, and nothing is launched twice.
+    rmSync(join(path, 'filler'))
+    await world.kill('SIGKILL')
+    world.start()
+    await world.untilRegistered()
+    expect((await world.engines()).map(({ pid }) => pid)).toEqual([before?.pid])
+    expect(problemsOf((await world.status()).parts)).not.toContain('state-unwritable')
+    expect(await world.kill('SIGTERM')).toBe(0)
+    await world.untilNoProcess()
   })
 
   test.each(['full', 'read-only'])('a log disk that is %s costs no engine and no registration', async (how) => {

@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 import type { NodeStatus, PartStatus } from '../../src/api/status.ts'
 import { ask } from '../../src/cli/socket-client.ts'
 import { type DaemonChild, startDaemon } from '../../src/rehearsal/daemon-child.ts'
@@ -12,6 +12,10 @@ import type { EngineView } from '../../src/fleet/fleet.ts'
 import { type Outside, startOutside } from '../../src/rehearsal/outside.ts'
 import { eventually } from '../support/eventually.ts'
 import { killProcesses, listProcessesOf, type OwnProcess } from './processes.ts'
+
+/** A boot is 60 processes: on a machine that has other work it takes many times its 3 s. */
+const patience = 60_000
+vi.setConfig({ testTimeout: 3 * patience })
 
 export type WorldOptions = {
   gpus?: number
@@ -117,7 +121,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     status: () => ask<NodeStatus>(machine.socket, 'GET /status'),
     part: async (path) => findPart((await world.status()).parts, path.split('/')),
     engines: () => ask<EngineView[]>(machine.socket, 'GET /engines'),
-    async untilPart(path, what, wanted, ms) {
+    async untilPart(path, what, wanted, ms = patience) {
       const seen: { last?: unknown } = {}
       try {
         return await eventually(
@@ -134,7 +138,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       }
     },
     untilProblem: (path, code, ms) => world.untilPart(path, `shows ${code}`, (part) => part.problem?.code === code, ms),
-    async untilRegistered(ms = 25_000) {
+    async untilRegistered(ms = patience) {
       const { nodes } = apiNode.world
       await world.untilPart('api-nodes', 'is registered', ({ summary }) => summary.includes('registered as'), ms)
       const seen = () => JSON.stringify([...nodes.values()].map(({ state: { current_status } }) => current_status))
@@ -161,7 +165,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     log: () => readFile(world.daemonLog, 'utf8').catch(() => ''),
     processes: async () => (await listProcessesOf(machine.folder)).filter(({ kind }) => kind !== 'frps'),
-    async untilNoProcess(ms = 15_000) {
+    async untilNoProcess(ms = patience) {
       await eventually('no process is left', async () => (await world.processes()).length === 0, ms).catch(
         async (error: unknown) => {
           throw new Error(`left: ${JSON.stringify(await world.processes())}`, { cause: error })
