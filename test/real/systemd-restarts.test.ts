@@ -1,21 +1,24 @@
 // A loaded node on real systemd: everything that ends a daemon, an engine or a tunnel, while callers go on asking.
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { bootNode, type NodeBed } from '../support/node-bed.ts'
 import { bringNodeImage } from '../support/node-image.ts'
 import { describeWith, provide } from '../support/real.ts'
 import type { LoopResult } from '../support/request-loop.ts'
 
-const image = await provide('systemd in a container', bringNodeImage)
+// A busy machine makes all of it slow.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
 
-describeWith('a loaded node under systemd', image, () => {
+const provided = await provide('systemd in a container', bringNodeImage)
+
+describeWith('a loaded node under systemd', provided, (image) => {
   let bed: NodeBed
   beforeAll(async () => {
-    bed = await bootNode('restarts', true)
+    bed = await bootNode('restarts', image, { configured: true })
     await bed.untilServing()
     await eventually('registered', async () => (await bed.registered())?.state.current_status === 'INFERENCE', 30_000)
-  }, 90_000)
-  afterAll(() => bed[Symbol.asyncDispose]())
+  })
+  afterAll(() => bed?.[Symbol.asyncDispose]())
 
   /** Runs `act` under load and until the node serves again; every engine must be the one that it was. */
   async function underLoad(act: () => Promise<void>): Promise<{ result: LoopResult; from: number; to: number }> {

@@ -69,7 +69,15 @@ export async function bootContainer(name: string, options: ContainerOptions = {}
   const root = await mountOverlay(folder, [...(options.layers ?? []), rootfs])
   await options.before?.(root)
   const network = await openNetwork()
-  let machine = await boot(root, folder, network.path)
+  const clear = async () => {
+    network.close()
+    await run('umount', ['-l', root])
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+  let machine = await boot(root, folder, network.path).catch(async (error: unknown) => {
+    await clear()
+    throw error
+  })
   const enter = (flags: string[]) => ['-t', String(machine.leader), ...flags, '--']
   return {
     root,
@@ -91,9 +99,7 @@ export async function bootContainer(name: string, options: ContainerOptions = {}
     },
     async [Symbol.asyncDispose]() {
       await machine.end()
-      network.close()
-      await run('umount', ['-l', root])
-      await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+      await clear()
     },
   }
 }
@@ -118,6 +124,16 @@ async function openNetwork(): Promise<{ path: string; close(): void }> {
 
 type Machine = { leader: number; end(): Promise<void> }
 
+/** nspawn has a child before that one, of its own pid namespace, which ends soon. */
+async function findPidOne(nspawn: number): Promise<number | undefined> {
+  const children = (await readFile(`/proc/${nspawn}/task/${nspawn}/children`, 'utf8')).trim().split(' ')
+  for (const pid of children) {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8')
+    if (/^NSpid:(\t\d+)+\t1$/m.test(status)) return Number(pid)
+  }
+  return undefined
+}
+
 /** The unified hierarchy inside also where the host has the old one: cgroup.kill and delegation need it. */
 async function boot(root: string, folder: string, network: string): Promise<Machine> {
   const args = ['-D', root, '-b', '--register=no', '--keep-unit', '--console=pipe', '--quiet']
@@ -134,25 +150,28 @@ async function boot(root: string, folder: string, network: string): Promise<Mach
       throw new Error(
         `systemd-nspawn ended with ${child.exitCode}: ${await readFile(join(folder, 'console.log'), 'utf8')}`,
       )
-    return Number((await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')).trim().split(' ')[0])
+    return findPidOne(Number(child.pid))
   })
+  const end = async () => {
+    child.kill('SIGKILL')
+    // nspawn's death takes PID 1 of the container along, and with it everything inside.
+    try {
+      process.kill(leader, 'SIGKILL')
+    } catch {
+      // gone already
+    }
+    await exited
+  }
   const isUp = () =>
     run('nsenter', ['-t', String(leader), '-a', '--', 'systemctl', 'is-system-running']).then(
       ({ stdout }) => stdout,
       (error: { stdout?: string }) => error.stdout ?? '',
     )
-  await eventually('systemd is running', async () => /running|degraded/.test(await isUp()), 60_000)
-  return {
-    leader,
-    async end() {
-      child.kill('SIGKILL')
-      // nspawn's death takes PID 1 of the container along, and with it everything inside.
-      try {
-        process.kill(leader, 'SIGKILL')
-      } catch {
-        // gone already
-      }
-      await exited
-    },
+  try {
+    await eventually('systemd is running', async () => /running|degraded/.test(await isUp()), 60_000)
+  } catch (error) {
+    await end()
+    throw error
   }
+  return { leader, end }
 }

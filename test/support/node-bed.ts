@@ -3,10 +3,10 @@ import type { ChildProcess } from 'node:child_process'
 import { chmod, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
-import type { BrokerNode } from '../../src/rehearsal/api-node-world.ts'
+import type { BrokerNode, Call } from '../../src/rehearsal/api-node-world.ts'
 import { bootContainer, type Container } from './container.ts'
 import { eventually } from './eventually.ts'
-import { bringNodeImage, type NodeImage } from './node-image.ts'
+import type { NodeImage } from './node-image.ts'
 import { worldPorts } from './outside-world.ts'
 import type { LoopResult } from './request-loop.ts'
 
@@ -23,21 +23,30 @@ export interface NodeBed {
   /** Pids of the engines' keepers, by slot. */
   engines(): Promise<number[]>
   registered(): Promise<BrokerNode | undefined>
+  /** Everything between the API node and its nodes so far. */
+  calls(): Promise<Call[]>
   untilServing(): Promise<void>
   /** Requests on :5000 until the returned function is called. */
   startLoop(): Promise<() => Promise<LoopResult>>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** @param configured the env file is there when it boots */
-export async function bootNode(name: string, configured: boolean): Promise<NodeBed> {
-  const image = await bringNodeImage()
-  const container = await bootContainer(name, {
-    layers: [image.layer],
-    before: (root) => (configured ? writeFile(join(root, envFile), image.envText, { mode: 0o600 }) : Promise.resolve()),
-  })
+export type BootOptions = {
+  /** The env file is there when it boots. */
+  configured?: boolean
+  before?: (root: string) => Promise<void>
+}
+
+export async function bootNode(name: string, image: NodeImage, options: BootOptions): Promise<NodeBed> {
+  const before = async (root: string) => {
+    if (options.configured) await writeFile(join(root, envFile), image.envText, { mode: 0o600 })
+    await options.before?.(root)
+  }
+  const container = await bootContainer(name, { layers: [image.layer], before })
   const world = await startWorld(container, image)
   const sh: Container['sh'] = (line, ms) => container.sh(line, ms)
+  const askWorld = async <T>(what: string) =>
+    JSON.parse(await sh(`curl -sf http://127.0.0.1:${worldPorts.control}/rehearsal/${what}`)) as T
   const readEngines = async () =>
     JSON.parse(await sh(`curl -sf --unix-socket /run/gonka-node/control.sock http://node/engines`)) as {
       phase: string
@@ -54,12 +63,8 @@ export async function bootNode(name: string, configured: boolean): Promise<NodeB
     },
     show: async (property) => (await sh(`systemctl show -P ${property} gonka-node.service`)).trim(),
     engines: async () => (await readEngines()).map(({ pid }) => pid ?? 0),
-    async registered() {
-      const nodes = JSON.parse(
-        await sh(`curl -sf http://127.0.0.1:${worldPorts.control}/rehearsal/nodes`),
-      ) as BrokerNode[]
-      return nodes[0]
-    },
+    registered: async () => (await askWorld<BrokerNode[]>('nodes'))[0],
+    calls: () => askWorld<Call[]>('calls'),
     async untilServing() {
       const isServing = async () => {
         const found = await readEngines()

@@ -1,0 +1,131 @@
+// An instance's boots on real systemd: without a configuration, with wrong ones, with user-data that is late, and again.
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { bootNode, envFile, type NodeBed } from '../support/node-bed.ts'
+import { bringNodeImage } from '../support/node-image.ts'
+import { describeWith, provide } from '../support/real.ts'
+
+// A busy machine makes all of it slow.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
+
+const provided = await provide('systemd in a container', bringNodeImage)
+
+/** cloud-init's last stage in its strictest order (facts: after multi-user.target); runs user-data where there is some. */
+const cloudFinal = `[Unit]
+After=multi-user.target network-online.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=-/bin/sh /root/user-data.sh
+`
+
+async function addCloudInit(root: string): Promise<void> {
+  const units = join(root, 'etc/systemd/system')
+  await mkdir(join(units, 'cloud-init.target.wants'), { recursive: true })
+  await writeFile(join(units, 'cloud-final.service'), cloudFinal)
+  await writeFile(join(units, 'cloud-init.target'), '[Unit]\nAfter=multi-user.target\n')
+  await symlink('../cloud-final.service', join(units, 'cloud-init.target.wants/cloud-final.service'))
+  await symlink('../cloud-init.target', join(units, 'multi-user.target.wants/cloud-init.target'))
+}
+
+describeWith('an instance that boots', provided, (image) => {
+  let bed: NodeBed
+  beforeAll(async () => {
+    bed = await bootNode('boot', image, { before: addCloudInit })
+  })
+  afterAll(() => bed?.[Symbol.asyncDispose]())
+
+  const isRegistered = () =>
+    eventually(
+      'registered, and its broker content',
+      async () => (await bed.registered())?.state.current_status === 'INFERENCE',
+      40_000,
+    )
+  /** Loads so long that the broker looks in between. */
+  const envText = () => `${bed.image.envText}REHEARSAL_LOAD_MS=5000\n`
+
+  test('without a configuration the boot is done, and the node waits and says so', async () => {
+    expect(await bed.sh('systemctl is-system-running')).toBe('running\n')
+    expect(await bed.sh('systemctl is-enabled gonka-node.service vllm-poc.service')).toBe('enabled\nalias\n')
+    expect(await bed.show('StatusText')).toBe(`starting: waiting for ${envFile}`)
+    expect(await bed.sh('curl -s -o /dev/null -w "%{http_code}" http://127.0.0.1:8080/api/v1/state')).toBe('200')
+    expect(await bed.sh('journalctl -u gonka-node -p warning -o cat --no-pager')).toMatch(
+      /^\{[^\n]*waiting for the env file[^\n]*\n$/,
+    )
+  })
+
+  test('a wrong configuration before there was a good one: exit 78, not tried again until the file changes', async () => {
+    await bed.writeEnv('API_NODES=127.0.0.1:9200\nCLIENT_ID=forty-two\n')
+    await eventually('the running node tells it', async () => (await bed.show('StatusText')).includes('CLIENT_ID'))
+    await expect(bed.sh('systemctl restart gonka-node')).rejects.toThrow('gonka-node.service failed')
+    const isWaiting = async () => (await bed.sh('systemctl is-active gonka-node-config.path || true')) === 'active\n'
+    await eventually('waits for the file', isWaiting)
+    expect([await bed.show('ExecMainStatus'), await bed.show('SubState'), await bed.show('NRestarts')]).toEqual([
+      '78',
+      'failed',
+      '0',
+    ])
+    expect(await bed.sh('journalctl -u gonka-node -o cat --no-pager')).toMatch(/CLIENT_ID .*container\.env:2/)
+    const tries = () => bed.show('InvocationID')
+    const first = await tries()
+    await bed.writeEnv('API_NODES=127.0.0.1:9200\nCLIENT_ID=forty-three\n')
+    await eventually('tried once more', async () => (await tries()) !== first)
+    await eventually('waits again', isWaiting)
+    await bed.sh(`rm ${envFile}`)
+  })
+
+  test('user-data that writes the file late, root alone, and calls the old entry point: the node is registered through its tunnels', async () => {
+    await bed.container.write('/root/env', envText(), 0o600)
+    await bed.container.write(
+      '/root/user-data.sh',
+      `umask 077; cp /root/env ${envFile}; cd /; timeout 20 /usr/local/bin/start-vllm.sh > /root/said 2>&1; echo "ended $?" >> /root/said\n`,
+    )
+    await bed.container.reboot()
+    expect(await bed.sh('cat /root/said')).toMatch(/gonka-node\.service does this now[^]*ended 0\n$/)
+    await isRegistered()
+    expect(await bed.sh(`stat -c "%a %U %G" ${envFile}`)).toBe('640 root gonka\n')
+    expect(await bed.sh('curl -s http://127.0.0.1:10042/v1/models')).toContain(bed.image.model)
+    expect(await bed.sh('journalctl -b --no-pager')).not.toContain('ordering cycle')
+    await eventually('all is well', async () => (await bed.show('StatusText')).startsWith('ok: '), 20_000)
+    expect(await bed.sh('systemctl status gonka-node --no-pager')).toMatch(/Status: "ok: /)
+    await bed.sh('rm /root/user-data.sh')
+  })
+
+  test('a wrong configuration after a good one: the node goes on, also through a restart, and shows what is wrong', async () => {
+    await bed.untilServing()
+    const pids = await bed.engines()
+    await bed.writeEnv(`${envText()}CLIENT_ID=forty-two\n`)
+    const isShown = async () => (await bed.show('StatusText')).startsWith('degraded')
+    await eventually('it is shown', isShown)
+    await bed.sh('systemctl restart gonka-node')
+    await eventually('it is shown again', isShown)
+    await bed.untilServing()
+    expect(await bed.engines()).toEqual(pids)
+    expect(await bed.sh('gonka-node status; echo "exit $?"')).toMatch(/CLIENT_ID[^]*exit 1\n$/)
+    await bed.writeEnv(envText())
+    await eventually('put right', async () => (await bed.show('StatusText')).startsWith('ok: '), 20_000)
+    expect(await bed.engines()).toEqual(pids)
+  })
+
+  test('a reboot with a registered record: its broker polls, orders stop and up during the load, and the model is loaded once', async () => {
+    const lives = async () =>
+      (await bed.sh('ls /var/log/vllm-poc')).split('\n').filter((name) => name.startsWith('engine-'))
+    const before = new Set(await lives())
+    const called = (await bed.calls()).length
+    await bed.container.reboot()
+    await bed.untilServing()
+    await isRegistered()
+    const orders = (await bed.calls())
+      .slice(called)
+      .filter(({ direction, method }) => direction === 'out' && method === 'POST')
+    expect(orders.map(({ path }) => path).join(' ')).toMatch(/\/stop.*\/inference\/up/)
+    expect(
+      (await lives())
+        .filter((name) => !before.has(name))
+        .map((name) => name.slice(0, 8))
+        .toSorted(),
+    ).toEqual(['engine-0', 'engine-1'])
+  })
+})
