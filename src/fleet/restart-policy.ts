@@ -41,7 +41,8 @@ export function judgeRestart(failures: readonly Failure[], now: number, policy =
   const counted = pickCounted(failures, policy)
   const last = counted.at(-1)
   if (!last) return { kind: 'now' }
-  if (last.retry === 'never') return { kind: 'given-up', problem: last.problem }
+  // What has served can be started: its log then holds some other trouble, perhaps of a request.
+  if (last.retry === 'never' && last.servedFor === 0) return { kind: 'given-up', problem: last.problem }
   const loops = counted.length >= policy.loopCount
   if (last.retry === 'host' || loops) {
     const until = last.at + policy.slow * (1 + policy.backoff.jitter * (2 * last.random - 1))

@@ -51,3 +51,9 @@ test('what starting again cannot cure is not tried again; what the host must cur
 test('the list of failures stays short', () => {
   expect(toList(...Array.from({ length: 100 }, (_, at) => failure(at)))).toHaveLength(32)
 })
+
+test('an engine that has served is never given up for good, whatever its log says', () => {
+  const served = failure(0, { retry: 'never', servedFor: 3_600_000 })
+  expect(judgeRestart([served], 0)).toMatchObject({ kind: 'backing-off', until: 500 })
+  expect(judgeRestart([served, failure(9, { retry: 'never' })], 1e9)).toMatchObject({ kind: 'given-up' })
+})
