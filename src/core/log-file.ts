@@ -69,7 +69,7 @@ export async function* tailLines(
   }
 }
 
-/** The last `count` lines of it, oldest first; none where there is no file. */
+/** The last `count` lines of it, oldest first; none where there is no file, or it cannot be read. Never throws. */
 export async function readLastLines(path: string, count: number, bytes = 262_144): Promise<string[]> {
   const file = await open(path, 'r').catch(() => undefined)
   if (!file) return []
@@ -80,8 +80,10 @@ export async function readLastLines(path: string, count: number, bytes = 262_144
     const text = buffer.toString('utf8', 0, bytesRead).replaceAll('\0', '')
     const lines = text.split(/[\r\n]+/).filter((line) => line.trim() !== '')
     return lines.slice(-count).map((line) => line.slice(0, longestLine))
+  } catch {
+    return []
   } finally {
-    await file.close()
+    await file.close().catch(() => {})
   }
 }
 

@@ -134,7 +134,7 @@ async function liveThroughBugs(
         })
       } catch (error) {
         log.error({ err: error }, 'bug in the life of an engine; it is taken up again')
-        await clock.wait(1000, ask.stop)
+        await clock.wait(1000)
       }
     }
   } finally {

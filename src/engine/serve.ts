@@ -4,6 +4,7 @@ import type { Problem } from '../api/status.ts'
 import { isAbort } from '../core/abort.ts'
 import type { Body } from '../core/body.ts'
 import type { Clock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
 import { readLastLines, tailLines } from '../core/log-file.ts'
 import { isHeldBy } from '../core/port-holder.ts'
 import type { EngineClient } from './client.ts'
@@ -48,7 +49,10 @@ async function load(parts: ServeParts, abort: AbortSignal): Promise<Problem | un
   const seen = { at: clock.now(), lines: new Set<string>() }
   const soon = computed(() => isAboutToListen(progress.value))
   const isOurs = async () => isHeldBy(spec.port, await body.pids())
-  const following = follow(body.logPath, { progress, seen, clock }, side)
+  // Without its log an engine loads all the same; only its stages stay unknown.
+  const following = follow(body.logPath, { progress, seen, clock }, side).catch((error: unknown) =>
+    deps.log.warn({ path: body.logPath, why: messageOf(error) }, 'log of an engine cannot be followed'),
+  )
   try {
     return await Promise.race([
       whenReady(client, { model: spec.model, port: spec.port, hasPoc: spec.hasPoc }, side, { clock, soon, isOurs }),

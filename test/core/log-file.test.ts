@@ -57,3 +57,7 @@ test('the head is punched free while the tail, the length and the offsets stay',
   expect(seen.some((text) => text.includes('\0'))).toBe(false)
   expect(await readLastLines(path, 2)).toEqual(['last', 'newer'])
 })
+
+test('a log that cannot be read has no lines, and is no exception', async () => {
+  expect(await readLastLines(await tempDir(), 5)).toEqual([])
+})
