@@ -57,7 +57,8 @@ test('kill -9 of the API server: the orphaned core is ended before the life is g
   const life = start(bed)
   await whenPhase(life, 'serving')
   const pids = await pidsOf(bed, life)
-  process.kill(life.pid ?? 0, 'SIGKILL')
+  if (!life.pid) throw new Error('the engine has no pid')
+  process.kill(life.pid, 'SIGKILL')
   const { end } = await life.ended
   expect(end).toEqual({ why: 'exited', code: 137 })
   expect(pids.filter(alive)).toEqual([])

@@ -1,6 +1,7 @@
 // What callers from outside send to a world: every call is bounded and on a connection of its own, so that what it meets is
 // what a new caller meets.
 import { request } from 'node:http'
+import { eventually } from '../support/eventually.ts'
 import type { World } from './world.ts'
 
 export type Answer = { status: number; text: string; ms: number }
@@ -50,6 +51,11 @@ export function recordOf(world: World) {
 /** Pids of live engines, by slot; they change when a model is loaded again. */
 export async function enginePids(world: World): Promise<(number | undefined)[]> {
   return (await world.engines()).toSorted((a, b) => a.slot - b.slot).map(({ pid }) => pid)
+}
+
+/** Of the engine in `slot`, as soon as it has one. Never 0, which would name our own process group to kill(). */
+export function whenPid(world: World, slot = 0): Promise<number> {
+  return eventually(`engine ${slot} has a pid`, async () => (await enginePids(world))[slot])
 }
 
 export interface Traffic {

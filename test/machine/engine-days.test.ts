@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { readFileSync } from 'node:fs'
 import { eventually } from '../support/eventually.ts'
-import { ask, enginePids, model, orderUp, startTraffic } from './asks.ts'
+import { ask, enginePids, model, orderUp, startTraffic, whenPid } from './asks.ts'
 import { startWorld, type World } from './world.ts'
 
 const serving = (world: World, count: number) =>
@@ -34,7 +34,7 @@ function isAlive(pid: number): boolean {
 test('P7 P8 an engine that exits 0 because its core died is started again, and the other one serves meanwhile', async () => {
   const world = await startWorld({ set: { REHEARSAL_WATCHDOG_MS: '300' } })
   await world.untilRegistered()
-  const [first = 0, second] = await enginePids(world)
+  const [first, second] = [await whenPid(world, 0), await whenPid(world, 1)]
   const traffic = startTraffic(world)
   await eventually('chats are answered', () => (traffic.seen.get('200') ?? 0) > 10)
 
@@ -57,7 +57,7 @@ test('P7 P8 an engine that exits 0 because its core died is started again, and t
 test('P7 a killed API server leaves no core behind that holds GPU memory or its port', async () => {
   const world = await startWorld({ gpus: 1, set: { REHEARSAL_ORPHAN: '1' } })
   await serving(world, 1)
-  const [pid = 0] = await enginePids(world)
+  const pid = await whenPid(world)
   const core = await corePid(world, pid)
 
   process.kill(pid, 'SIGKILL')
@@ -70,7 +70,7 @@ test('P7 a killed API server leaves no core behind that holds GPU memory or its 
 test('P12 an engine that answers /health and computes nothing is ended and started again', async () => {
   const world = await startWorld({ gpus: 1, set: { MLNODE_HANG_GRACE_SEC: '1', REHEARSAL_HANG_AFTER_MS: '3000' } })
   await serving(world, 1)
-  const [pid = 0] = await enginePids(world)
+  const pid = await whenPid(world)
   const traffic = startTraffic(world)
   await eventually('it is found out', async () => (await world.log()).includes('engine-hung'))
   await eventually('another life serves', async () => {
