@@ -46,8 +46,8 @@ describeWith('starts that a real vLLM refuses', found, (vllm) => {
     )
     expect(second).toMatchObject({ restarts: 1 })
     expect(second.port).toBeGreaterThan(first.port)
-    const [ended] = world.findLog('vllm-port-in-use')
-    expect(ended?.['evidence']).toMatch(/\[Errno 98\].*\(exit 1\)/i)
+    const [failed] = world.findLog('vllm-port-in-use')
+    expect(failed?.['problem']).toMatchObject({ evidence: expect.stringMatching(/\[Errno 98\].*\(exit 1\)/i) })
     expect(world.findLog(`port ${first.port} is held by`, `pid ${process.pid}`)).toHaveLength(1)
     // Its imports are not over: no child, and SIGTERM would still be honoured; a stop leaves nothing either way.
     const seen = seeProcesses(second.pid!)
@@ -89,7 +89,7 @@ async function findPart(world: VllmWorld, name: string): Promise<PartStatus> {
 
 /** As a program that came in between would. */
 async function listen(port: number): Promise<Server> {
-  const server = createServer()
+  const server = createServer((socket) => socket.destroy())
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, '127.0.0.1', resolve)

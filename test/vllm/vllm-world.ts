@@ -11,7 +11,6 @@ import { findSegments } from '../../src/engine/shm.ts'
 import type { EngineView } from '../../src/fleet/fleet.ts'
 import { type Rehearsal, startRehearsal } from '../../src/rehearsal/rehearsal.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/free-port.ts'
 import type { RealVllm } from './real-vllm.ts'
 
 export const modelName = 'real/tiny-llama'
@@ -35,14 +34,12 @@ export type VllmWorld = Rehearsal & {
 export async function startVllmWorld(vllm: RealVllm, set: Record<string, string> = {}): Promise<VllmWorld> {
   const hfHome = await mkdtemp(join(tmpdir(), 'gonka-vllm-'))
   await writeHubModel(vllm.model, hfHome)
-  const number = await pickNumber()
-  const names = ['node', 'inference', 'control', 'admin', 'callbacks', 'frps'] as const
-  const ports = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await freePort()] as const)))
+  const number = pickNumber()
   const rehearsal = await startRehearsal({
     gpus: 0,
     tensorParallel: 1,
     engine: vllm.python,
-    ports,
+    ports: pickPorts(),
     // The broker polls every 1.2 s and puts right every 0.6 s.
     scale: 0.02,
     set: {
@@ -95,15 +92,32 @@ async function writeHubModel(model: string, hfHome: string): Promise<void> {
 }
 
 /** A CLIENT_ID whose remote ports nobody on this machine has: the tunnel opens them here. */
-async function pickNumber(): Promise<string> {
-  const listening = readFileSync('/proc/net/tcp', 'latin1')
+function pickNumber(): string {
   for (;;) {
     const number = String(1000 + Math.floor(Math.random() * 8999))
-    const taken = [`1${number}`, `2${number}`].some((port) =>
-      listening.includes(`:${Number(port).toString(16).toUpperCase().padStart(4, '0')} `),
-    )
-    if (!taken) return number
+    if (areFree([Number(`1${number}`), Number(`2${number}`)])) return number
   }
+}
+
+/**
+ * Above the tunnel's remote ports and below those that the kernel gives to connections: vLLM binds its port many seconds after
+ * it was found free.
+ */
+function pickPorts() {
+  for (;;) {
+    const first = 30_000 + Math.floor(Math.random() * 2700)
+    const [node, control, admin, callbacks, frps, inference] = [0, 1, 2, 3, 4, 5].map((at) => first + at) as Six
+    // Engines take those above the inference port.
+    if (areFree([node, control, admin, callbacks, frps, inference, inference + 1, inference + 2]))
+      return { node, control, admin, callbacks, frps, inference }
+  }
+}
+
+type Six = [number, number, number, number, number, number]
+
+function areFree(ports: readonly number[]): boolean {
+  const taken = readFileSync('/proc/net/tcp', 'latin1') + readFileSync('/proc/net/tcp6', 'latin1')
+  return !ports.some((port) => taken.includes(`:${port.toString(16).toUpperCase().padStart(4, '0')} `))
 }
 
 /** pid and start time of a process. */
