@@ -161,6 +161,9 @@ function startMining({ config, bind, part }: Context, fleet: Fleet): Poc {
   })
 }
 
+/** ms; of the listeners that close last: no engine is behind them any more, whatever still runs there runs too slowly. */
+const lastDrain = 5000
+
 type Served = { gpus: Gpus; models: Models; fleet: Fleet; poc: Poc; nonce: Nonce }
 
 function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: Served) {
@@ -185,24 +188,25 @@ function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: S
   const inferenceApp = createInferenceApp({ upstreams, proxy, answerNonce: (path) => nonce.answer(path) })
   const build = { sha: listeners.buildSha, time: listeners.buildTime }
   const gateway = createGatewayApp({ upstreams, proxy, accessKey: () => listeners.accessKey ?? '', build })
-  const open = (name: string, port: number, onRequest: OnRequest) =>
+  const open = (name: string, port: number, onRequest: OnRequest, drainMs: number) =>
     startListener({
       name,
       host: bind,
       port,
       fdStore,
       onRequest: holdUntil(fleet.settled, onRequest),
-      drainMs: engine.drainTimeout,
+      drainMs,
       log: part(name),
     })
   return {
-    node: open('node', listeners.nodePort, nodeApp),
-    inference: open('inference', listeners.inferencePort, inferenceApp),
+    node: open('node', listeners.nodePort, nodeApp, lastDrain),
+    inference: open('inference', listeners.inferencePort, inferenceApp, engine.drainTimeout),
     control: startControl({
       config: listeners,
       fdStore,
       onRequest: holdUntil(fleet.settled, gateway),
       log: part('control'),
+      drainMs: lastDrain,
     }),
   }
 }

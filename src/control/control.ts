@@ -9,9 +9,9 @@ import { startListener } from '../http/listener.ts'
 import type { OnRequest } from '../http/server.ts'
 import { controlProblems } from './problems.ts'
 
-export type ControlDeps = { config: ListenersConfig; fdStore: FdStore; onRequest: OnRequest; log: Log }
+export type ControlDeps = { config: ListenersConfig; fdStore: FdStore; onRequest: OnRequest; log: Log; drainMs: number }
 
-export function startControl({ config, fdStore, onRequest, log }: ControlDeps): Component {
+export function startControl({ config, fdStore, onRequest, log, drainMs }: ControlDeps): Component {
   const refusal = judgeControl(config)
   if (refusal === undefined) {
     return startListener({
@@ -21,6 +21,7 @@ export function startControl({ config, fdStore, onRequest, log }: ControlDeps): 
       fdStore,
       onRequest,
       log,
+      drainMs,
     })
   }
   const status = createStatus('closed')

@@ -1,10 +1,14 @@
 // The parts that are up: their worst health, and their end in the right order, also when the boot failed half way.
 import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { Health, PartStatus, Status } from '../api/status.ts'
+import { systemClock } from './clock.ts'
 import type { Component } from './component.ts'
 import { messageOf } from './errors.ts'
 import type { Intent } from './intent.ts'
 import type { Log } from './log.ts'
+
+/** A part without a word about it waits for a file, a reader, a program that was killed: none may hold up the others. */
+const usualEnd = 15_000
 
 const worstFirst: Health[] = ['failed', 'degraded', 'starting', 'ok', 'off']
 
@@ -39,10 +43,19 @@ export class Machine {
     return this.#ending
   }
 
+  async #within(part: Component, end: Promise<void>): Promise<void> {
+    const over = new AbortController()
+    const bound = part.endsWithin ?? usualEnd
+    const late = systemClock.wait(bound, over.signal).then(() => {
+      if (!over.signal.aborted) this.#log.error({ part: part.name, bound }, 'a part does not end: nobody waits for it')
+    })
+    await Promise.race([end, late]).finally(() => over.abort())
+  }
+
   async #endAll(intent: Intent): Promise<void> {
     for (const part of [...this.#parts.peek()].reverse()) {
       try {
-        await part.end(intent)
+        await this.#within(part, part.end(intent))
       } catch (error) {
         this.#log.error({ err: error, part: part.name }, `end failed: ${messageOf(error)}`)
       }

@@ -20,27 +20,35 @@ export type EndDeps = {
 /** Proof that processes, GPU memory and shared memory are gone comes on top of the two configured bounds. */
 const proof = 20_000
 
+/** ms; the state of the wishes is flushed on top of it. */
+export function judgeEndBound({ engine }: Config): number {
+  return engine.drainTimeout + engine.stopTimeout + proof
+}
+
 export async function endEngines(intent: Intent, deps: EndDeps): Promise<void> {
   const { roster, book, clock, log, config } = deps
   if (intent === 'restart') {
     for (const { life } of roster.members.peek()) life.leave()
     return keepState(book, clock)
   }
-  // A stop in the first moments of a boot still has to end what the daemon before left running.
-  await deps.adopt().catch((error: unknown) => log.error({ err: error }, `engines not adopted: ${messageOf(error)}`))
-  const members = roster.members.peek()
-  const stops = members.map(async ({ life, parked }) => {
-    const drain = life.phase.peek() === 'serving' && !parked
-    await life.stop({ drain })
-  })
   const bound = new AbortController()
-  const limit = config.engine.drainTimeout + config.engine.stopTimeout + proof
+  const limit = judgeEndBound(config)
   const late = clock.wait(limit, bound.signal).then(() => {
     if (!bound.signal.aborted) log.error({ limit }, 'engines did not end in time')
   })
-  await Promise.race([Promise.all(stops), late])
+  await Promise.race([stopAll(deps), late])
   bound.abort()
   await keepState(book, clock)
+}
+
+async function stopAll({ adopt, roster, log }: EndDeps): Promise<void> {
+  // A stop in the first moments of a boot still has to end what the daemon before left running.
+  await adopt().catch((error: unknown) => log.error({ err: error }, `engines not adopted: ${messageOf(error)}`))
+  const stops = roster.members.peek().map(({ life, parked }) => {
+    const drain = life.phase.peek() === 'serving' && !parked
+    return life.stop({ drain })
+  })
+  await Promise.all(stops)
 }
 
 async function keepState(book: WishBook, clock: Clock): Promise<void> {

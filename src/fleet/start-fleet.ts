@@ -13,7 +13,7 @@ import { createStatus } from '../core/status-signal.ts'
 import { until } from '../core/watch.ts'
 import type { Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
-import { endEngines } from './end-engines.ts'
+import { endEngines, judgeEndBound } from './end-engines.ts'
 import type { Fleet, Planned } from './fleet.ts'
 import { createLoopBody, type FleetState } from './loop-body.ts'
 import { Leases } from './leases.ts'
@@ -79,6 +79,8 @@ export function startFleet(deps: FleetDeps): Fleet {
     orders: desk,
     settled,
     configuredArgs: state.configuredArgs,
+    // The pass that runs, the engines, the wishes.
+    endsWithin: judgeEndBound(deps.config) + 10_000,
     end: (intent) => {
       ended ??= finish(intent).catch((error: unknown) =>
         log.error({ err: error }, `fleet did not end: ${messageOf(error)}`),

@@ -41,7 +41,7 @@ const retry: BackoffPolicy = { first: 200, factor: 2, cap: 5000, jitter: 0.2, st
 const restartDrainMs = 500
 
 export function startListener(options: ListenerOptions): Listener {
-  const { name, host, port, fdStore = noFdStore, log } = options
+  const { name, host, port, fdStore = noFdStore, log, drainMs = 30_000 } = options
   const status = createStatus(`opening ${renderHostPort({ host, port })}`)
   const address = signal<{ host: string; port: number } | undefined>(undefined)
   const ending = new AbortController()
@@ -58,6 +58,7 @@ export function startListener(options: ListenerOptions): Listener {
     status: status.signal,
     address,
     server,
+    endsWithin: drainMs + 5000,
     end: (intent) => (state.ended ??= end(intent)),
   }
 
@@ -81,7 +82,7 @@ export function startListener(options: ListenerOptions): Listener {
     traffic.hush()
     await opened
     if (intent !== 'restart') fdStore.forget(name)
-    await closeServer(server, intent === 'restart' ? restartDrainMs : (options.drainMs ?? 30_000))
+    await closeServer(server, intent === 'restart' ? restartDrainMs : drainMs)
     address.value = undefined
     status.set('off', 'closed')
   }

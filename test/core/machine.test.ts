@@ -57,3 +57,12 @@ test('parts end one after another, last added first, although one of them throws
   await Promise.all([machine.end('stop'), machine.end('restart')])
   expect(order).toEqual(['fleet', 'listeners'])
 })
+
+test('a part that never ends is left behind after its time, and the others end', async () => {
+  const order: string[] = []
+  const machine = new Machine(silentLog)
+  machine.add(part('listeners', 'ok', { end: async () => void order.push('listeners') }))
+  machine.add({ ...part('frozen disk', 'ok', { end: () => new Promise(() => {}) }), endsWithin: 20 })
+  await machine.end('stop')
+  expect(order).toEqual(['listeners'])
+})
