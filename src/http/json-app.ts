@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { messageOf, Refusal } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import { cutIdleBody, hasBody } from './idle-body.ts'
 import { createRouteMethods } from './route-methods.ts'
 import { sendDetail } from './send.ts'
 import type { OnRequest } from './server.ts'
@@ -11,6 +12,8 @@ export type JsonAppOptions = {
   log: Log
   /** Bytes; 16 MiB carries 100,000 nonces with their vectors. */
   bodyLimit?: number
+  /** ms without a byte in mid-body, after which the client is cut off. */
+  bodyIdle?: number
   /** Adds the routes. */
   routes: (app: FastifyInstance) => void
 }
@@ -20,6 +23,7 @@ const schemaController = { compilersFactory: { buildValidator: refuseSchema, bui
 
 /** Returns at once: fastify (60 ms) is loaded behind, and requests that come earlier wait for it. */
 export function createJsonApp(options: JsonAppOptions): { onRequest: OnRequest; ready: Promise<void> } {
+  const { bodyIdle = 20_000 } = options
   const state: { route?: OnRequest } = {}
   const loaded = loadApp(options).then((app) => {
     state.route = (request, response) => app.routing(request, response)
@@ -27,6 +31,7 @@ export function createJsonApp(options: JsonAppOptions): { onRequest: OnRequest; 
   return {
     ready: loaded,
     onRequest(request, response) {
+      if (hasBody(request)) cutIdleBody(request, bodyIdle)
       if (state.route) return state.route(request, response)
       loaded.then(
         () => state.route?.(request, response),
@@ -59,12 +64,12 @@ async function loadApp({ log, bodyLimit = 16 * 1024 * 1024, routes }: JsonAppOpt
   return app
 }
 
-/** JSON whatever the Content-Type says, or does not. An empty body is no body. */
+/** JSON whatever the Content-Type says, or does not. An empty body is no body, and one for a route that is not is not judged. */
 function acceptAnyJson(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
+  app.addContentTypeParser('*', { parseAs: 'string' }, (request, body, done) => {
     const text = body.toString()
-    if (text.trim() === '') return done(null, undefined)
+    if (text.trim() === '' || request.is404) return done(null, undefined)
     try {
       done(null, JSON.parse(text))
     } catch (error) {

@@ -5,12 +5,13 @@ import type { ReadonlySignal } from '@preact/signals-core'
 import { codeOf, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Upstream } from '../engine/upstream.ts'
+import { hasBody } from '../http/idle-body.ts'
 import { sendOpenAiError } from '../http/send.ts'
 import { createEnginePools } from './engine-pools.ts'
 import { type Ending, Exchange } from './exchange.ts'
 import { toEngineHeaders } from './headers.ts'
 import { pickUpstream } from './pick.ts'
-import { hasBody, type RequestBody, takeBody } from './request-body.ts'
+import { type RequestBody, takeBody } from './request-body.ts'
 
 /** @param path where it goes at the engine, with the query */
 export type ProxyRequest = (request: IncomingMessage, response: ServerResponse, path: string) => void

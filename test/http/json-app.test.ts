@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { once } from 'node:events'
 import { onTestFinished, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -14,6 +14,7 @@ async function startApp(): Promise<string> {
   const { onRequest } = createJsonApp({
     log: silentLog,
     bodyLimit: 1000,
+    bodyIdle: 500,
     routes(app) {
       app.post('/up', async (request) => parseBody(order, request.body))
       app.get('/things/:id', async (request) => request.params)
@@ -62,8 +63,16 @@ test('a body that does not fit is 422 with the list that pydantic makes', async 
 test('unknown paths are 404, wrong methods 405 with allow, refusals keep their status, bugs tell nothing', async () => {
   const url = await startApp()
   expect(await ask(`${url}/nowhere`)).toEqual([404, { detail: 'Not Found' }])
+  expect(await ask(`${url}/nowhere`, { method: 'POST', body: 'no JSON' })).toEqual([404, { detail: 'Not Found' }])
+  expect((await ask(`${url}/refused`, { method: 'PUT', body: 'no JSON' }))[0]).toBe(405)
   const wrong = await fetch(`${url}/things/7?x=1`, { method: 'DELETE' })
   expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
   expect(await ask(`${url}/refused`)).toEqual([409, { detail: 'cannot now. try later' }])
   expect(await ask(`${url}/bug`)).toEqual([500, { detail: 'Internal Server Error' }])
+})
+
+test('a client that stops in mid-body is cut off', async () => {
+  const socket = connect(Number(new URL(await startApp()).port), '127.0.0.1')
+  socket.write(`POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{"mod`)
+  await once(socket, 'close')
 })
