@@ -9,6 +9,7 @@ import { messageOf } from '../core/errors.ts'
 import { silentLog } from '../core/log.ts'
 import { plainEnv, runProgram } from '../core/run-program.ts'
 import { spareName } from '../host/spare-state.ts'
+import { findSegments, sweepSegments } from '../engine/shm.ts'
 import { parseJob } from '../host/systemd-job.ts'
 import { UsageError, exits, type Output, type Verb } from './verb.ts'
 
@@ -59,7 +60,10 @@ async function endLife(folder: string, out: Output): Promise<boolean> {
     const body = await adoptBody(folder, { log: silentLog })
     if (!body) return true
     out.complain(`sweep: ending ${body.id}, left behind by the daemon`)
+    const segments = await findSegments(await body.pids())
     await body.end({ signal: 'SIGINT', patience: 2000 })
+    // Only what it had open: by time alone we could take what another program of root made.
+    await sweepSegments({ segments, from: Infinity, to: 0 })
     return true
   } catch (error) {
     out.complain(`sweep: ${folder}: ${messageOf(error)}`)

@@ -5,7 +5,7 @@ import { startListener } from '../../src/http/listener.ts'
 const calls: string[] = []
 const listener = startListener({
   name: 'node',
-  host: '127.0.0.1',
+  host: process.argv[3] ?? '127.0.0.1',
   port: Number(process.argv[2]),
   fdStore: { take: () => 3, keep: () => void calls.push('keep'), forget: () => void calls.push('forget') },
   onRequest: (_request, response) => void response.end('inherited'),

@@ -66,22 +66,24 @@ test('a new socket is kept under its name, and a stop forgets it while a restart
 })
 
 test.each([
-  ['used where it is the configured one', 0],
-  ['closed where the configuration asks for another port', 1],
+  ['used where it is the configured one', ''],
+  ['closed where the configuration asks for another port', 'port'],
+  ['closed where the configuration asks for another address', 'address'],
 ])('an inherited socket is %s', async (_title, other) => {
   const first = createServer()
   first.listen(0, '127.0.0.1')
   await once(first, 'listening')
   const { fd } = (first as unknown as { _handle: { fd: number } })._handle
   const { port } = first.address() as { port: number }
-  const wanted = other ? await freePort() : port
+  const wanted = other === 'port' ? await freePort() : port
+  const host = other === 'address' ? '127.0.0.2' : '127.0.0.1'
   const program = join(import.meta.dirname, 'inherit.ts')
-  const child = spawn(process.execPath, [program, String(wanted)], { stdio: ['ignore', 'pipe', 'inherit', fd] })
+  const child = spawn(process.execPath, [program, String(wanted), host], { stdio: ['ignore', 'pipe', 'inherit', fd] })
   onTestFinished(() => void child.kill('SIGKILL'))
   first.close()
   const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
   expect(line.toString().trim()).toBe(other ? `${wanted} forget keep` : `${port}`)
-  expect(await (await fetch(`http://127.0.0.1:${wanted}/`)).text()).toBe('inherited')
+  expect(await (await fetch(`http://${host}:${wanted}/`)).text()).toBe('inherited')
 })
 
 test('a stop refuses new connections, waits for the running request and then is over', async () => {

@@ -56,6 +56,17 @@ describeWith('an instance that boots', provided, (image) => {
     )
   })
 
+  test('prepare and sweep refuse without root, and have nothing to do where nobody asked for a stop', async () => {
+    const outcome = (line: string) => bed.sh(`${line} 2>&1; echo "exit $?"`)
+    const asGonka = 'setpriv --reuid=gonka --regid=gonka --clear-groups gonka-node'
+    expect(await outcome(`${asGonka} prepare`)).toMatch(/needs root[^]*exit 2\n$/)
+    expect(await outcome(`${asGonka} sweep --always`)).toMatch(/needs root[^]*exit 2\n$/)
+    expect(await outcome('gonka-node prepare')).toBe('exit 0\n')
+    expect(await outcome('gonka-node prepare --group nobodys')).toMatch(/no such group[^]*exit 0\n$/)
+    expect(await outcome('gonka-node sweep')).toBe('exit 0\n')
+    expect(await bed.show('SubState')).toBe('running')
+  })
+
   test('a wrong configuration before there was a good one: exit 78, not tried again until the file changes', async () => {
     await bed.writeEnv('API_NODES=127.0.0.1:9200\nCLIENT_ID=forty-two\n')
     await eventually('the running node tells it', async () => (await bed.show('StatusText')).includes('CLIENT_ID'))
