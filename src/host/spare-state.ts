@@ -1,5 +1,6 @@
 // A state disk that is full or read-only must not cost the node: its state is then kept in the runtime folder, which outlives
 // a restart of the daemon. Lives are never moved: the other folder gets links to them, so that each is adopted where it is.
+import type { Dirent } from 'node:fs'
 import { cp, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../core/errors.ts'
@@ -42,13 +43,13 @@ async function tryWriting(folder: string): Promise<string | undefined> {
   }
 }
 
-/** Files are copied, newest wins; what is inside a folder (lives, files of frpc) is linked. Nothing is removed. */
+/** Our files (all are JSON, what else lies there is not ours) are copied, newest wins; what is inside a folder (lives, files of frpc) is linked. Nothing is removed. */
 async function carryOver(from: string, to: string, log: Log): Promise<void> {
   for (const entry of await list(from)) {
     if (entry.name === 'voided' || entry.name.startsWith('.')) continue
     const [source, target] = [join(from, entry.name), join(to, entry.name)]
     try {
-      if (entry.isFile() && (await isNewer(source, target))) await cp(source, target, { preserveTimestamps: true })
+      if (isOurs(entry) && (await isNewer(source, target))) await cp(source, target, { preserveTimestamps: true })
       if (!entry.isDirectory()) continue
       await mkdir(target, { recursive: true, mode: 0o700 })
       for (const { name } of await list(source)) await link(join(source, name), join(target, name))
@@ -58,6 +59,8 @@ async function carryOver(from: string, to: string, log: Log): Promise<void> {
   }
 }
 
+const isOurs = (entry: Dirent) => entry.isFile() && entry.name.endsWith('.json')
+
 async function isNewer(source: string, target: string): Promise<boolean> {
   const [ours, theirs] = await Promise.all([stat(source), stat(target).catch(() => undefined)])
   return theirs === undefined || ours.mtimeMs > theirs.mtimeMs
@@ -66,7 +69,7 @@ async function isNewer(source: string, target: string): Promise<boolean> {
 /** What was carried back must not come back a second time; lives stay where they are until they end. */
 async function forgetFiles(spare: string): Promise<void> {
   for (const entry of await list(spare))
-    if (entry.isFile()) await rm(join(spare, entry.name), { force: true }).catch(() => {})
+    if (isOurs(entry)) await rm(join(spare, entry.name), { force: true }).catch(() => {})
 }
 
 async function link(source: string, target: string): Promise<void> {

@@ -7,7 +7,6 @@ import type { PartStatus } from '../../src/api/status.ts'
 import { startWorld, type World } from './world.ts'
 
 const isRoot = process.getuid?.() === 0
-const title = isRoot ? 'a bad disk' : 'a bad disk (skipped: mounting one needs root)'
 
 /** A disk of 1 MiB in the place of the folder. */
 function mount(world: World, name: 'state' | 'log', options: string): string {
@@ -30,7 +29,8 @@ function fill(path: string): void {
 const problemsOf = (parts: readonly PartStatus[]): string[] =>
   parts.flatMap(({ problem, parts: inner }) => [...(problem ? [problem.code] : []), ...problemsOf(inner ?? [])])
 
-describe.skipIf(!isRoot)(title, () => {
+// Mounting one needs root.
+describe.skipIf(!isRoot)('a bad disk (as root)', () => {
   test.each(['full', 'read-only'])(
     'a state disk that is %s at boot costs no engine and no registration',
     async (how) => {
