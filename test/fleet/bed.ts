@@ -48,14 +48,18 @@ export function toGpus(count: number, used: readonly number[] = [], at = new Dat
 
 export interface TestClock extends Clock {
   advance(ms: number): void
+  /** The wall clock alone, as ntpd or a person sets it. */
+  step(ms: number): void
 }
 
 export function createTestClock(): TestClock {
   let now = 0
+  let stepped = 0
   const waiting = new Set<{ at: number; done: () => void }>()
   return {
     now: () => now,
-    wall: () => 1_700_000_000_000 + now,
+    wall: () => 1_700_000_000_000 + now + stepped,
+    step: (ms) => void (stepped += ms),
     wait: (ms, abort) =>
       new Promise((resolve) => {
         if (abort?.aborted) return resolve()

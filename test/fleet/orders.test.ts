@@ -45,6 +45,20 @@ test('stop answers at once, reports STOPPED and only parks; the grace over, the 
   expect(fleet.planned.value).toBeUndefined()
 })
 
+test.each([
+  ['back', -86_400_000],
+  ['on', 86_400_000],
+])('a wall clock that steps a day %s neither shortens nor prolongs the grace of a stop', async (_, day) => {
+  const { fleet, world, clock, alive } = await serving()
+  fleet.orders.stop()
+  await allAre(fleet, 'parked')
+  clock.step(day)
+  clock.advance(59_000)
+  await eventually('still parked', () => world.alive().length === 2 && fleet.status.value.health === 'ok')
+  clock.advance(1500)
+  await alive(0)
+})
+
 test('an equivalent up un-parks at once, in whatever spelling, and the model stays loaded', async () => {
   const { fleet, world, clock } = await serving({ extraArgs: '--max-model-len 8192 --enforce-eager' })
   fleet.orders.stop()
