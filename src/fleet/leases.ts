@@ -13,8 +13,8 @@ const foreignShare = 0.08
 
 export class Leases {
   readonly #held = new Map<number, string>()
-  /** When a GPU's lease ended: an older sample of its memory still shows our own engine. Wall ms. */
-  readonly #freedAt = new Map<number, number>()
+  /** GPUs whose lease ended, until a newer sample of their memory is seen: the one from before shows our own engine. */
+  readonly #freed = new Map<number, { memoryKept: boolean; before?: Inventory }>()
 
   /** All or none; true also where this life holds them already. A foreign GPU can be taken: the caller asks `holder` first. */
   take(gpus: readonly number[], life: string): boolean {
@@ -23,23 +23,27 @@ export class Leases {
     return true
   }
 
-  /** Only for a life that is proved gone. @param wall ms since 1970, now */
-  release(life: string, wall: number): void {
+  /** Only for a life that is proved gone. @param memoryKept its memory did not come back: nobody starts there before a look says so */
+  release(life: string, memoryKept = false): void {
     for (const [gpu, holder] of this.#held) {
       if (holder !== life) continue
       this.#held.delete(gpu)
-      this.#freedAt.set(gpu, wall)
+      this.#freed.set(gpu, { memoryKept })
     }
   }
 
   holder(gpu: number, inventory: Inventory): GpuHolder {
     const life = this.#held.get(gpu)
     if (life !== undefined) return { kind: 'leased', life }
-    if (inventory.kind !== 'known' || inventory.at.getTime() <= (this.#freedAt.get(gpu) ?? 0)) return { kind: 'free' }
+    if (inventory.kind !== 'known') return { kind: 'free' }
+    const freed = this.#freed.get(gpu)
+    const isOld = freed !== undefined && (freed.before ??= inventory) === inventory
+    if (isOld && !freed.memoryKept) return { kind: 'free' }
+    if (!isOld) this.#freed.delete(gpu)
     const seen = inventory.gpus.find((one) => one.index === gpu)
     const usedMiB = seen?.memoryUsedMiB ?? 0
     const totalMiB = seen?.memoryTotalMiB ?? 0
-    return usedMiB > Math.max(foreignFloorMiB, totalMiB * foreignShare)
+    return isOld || usedMiB > Math.max(foreignFloorMiB, totalMiB * foreignShare)
       ? { kind: 'foreign', usedMiB, totalMiB }
       : { kind: 'free' }
   }

@@ -12,7 +12,7 @@ test('a lease is all or nothing and has one holder until it is released', () => 
   expect(leases.take([1, 2], 'b')).toBe(false)
   expect(leases.holder(2, toGpus(4)).kind).toBe('free')
   expect(leases.holder(1, toGpus(4))).toEqual({ kind: 'leased', life: 'a' })
-  leases.release('a', 0)
+  leases.release('a')
   expect(leases.take([1, 2], 'b')).toBe(true)
 })
 
@@ -23,9 +23,23 @@ test('memory in use on a free GPU is a stranger, unless the sample is older than
   expect(leases.holder(0, toGpus(1, [600])).kind).toBe('free')
   leases.take([0], 'a')
   expect(leases.holder(0, busy(50)).kind).toBe('leased')
-  leases.release('a', 100)
-  expect(leases.holder(0, busy(50)).kind).toBe('free')
-  expect(leases.holder(0, busy(101)).kind).toBe('foreign')
+  leases.release('a')
+  const before = busy(50)
+  expect(leases.holder(0, before).kind).toBe('free')
+  expect(leases.holder(0, before).kind).toBe('free')
+  // A clock that was set back says nothing about it.
+  expect(leases.holder(0, busy(40)).kind).toBe('foreign')
+})
+
+test('a GPU whose memory did not come back is taken by nobody before a look says that it is free', () => {
+  const leases = new Leases()
+  leases.take([0], 'a')
+  leases.release('a', true)
+  const before = toGpus(1, [600])
+  expect(leases.holder(0, before).kind).toBe('foreign')
+  expect(leases.holder(0, before).kind).toBe('foreign')
+  expect(leases.holder(0, toGpus(1, [40_000])).kind).toBe('foreign')
+  expect(leases.holder(0, toGpus(1, [600])).kind).toBe('free')
 })
 
 test.each(['127.0.0.1', '0.0.0.0', '::'])(
