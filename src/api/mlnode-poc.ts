@@ -20,7 +20,8 @@ const common = {
   params: pocParams,
   /** Absent: the engine's own default counts; the old node always sent 32 and made that default useless. */
   batch_size: z.int().min(0).nullish(),
-  url: z.url({ protocol: /^https?$/ }).nullish(),
+  /** A Go client writes no address as an empty text. */
+  url: z.preprocess((url) => (url === '' ? null : url), z.url({ protocol: /^https?$/ }).nullish()),
   poc_stronger_rng: z.boolean().default(false),
 }
 

@@ -30,6 +30,8 @@ test('fields that nobody knows, and those of the newest clients, pass', async ()
     params: { ...params, decode: false, max_tokens: 0, scheme: 'prefill' },
   })
   expect(await call(`${url}${init}`, newest)).toMatchObject({ status: 200, body: { errors: null } })
+  const withoutUrl = pocInit({ url: '' })
+  expect(await call(`${url}${init}`, withoutUrl)).toMatchObject({ status: 200, body: { errors: null } })
 })
 
 test.each(['/pow/init', '/pow/init/validate', '/pow/phase/generate', '/pow/phase/validate', '/pow/validate'])(
