@@ -144,7 +144,7 @@ export class Roster {
 
   /** Proved gone: its GPUs are free. */
   #strike(life: EngineLife): void {
-    const { leases, clock } = this.#deps
+    const { leases } = this.#deps
     leases.release(life.id, life.problem.peek()?.code === 'gpu-memory-kept')
     this.#members.value = this.#members.peek().filter((one) => one.life !== life)
   }
