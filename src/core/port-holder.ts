@@ -29,7 +29,10 @@ async function findListening(port: number): Promise<Set<string>> {
 
 /** Inodes of the sockets that listen on `port` in a table of /proc/net. Pure. */
 export function parseListening(table: string, port: number): string[] {
+  // A busy machine has tens of thousands of lines, and an engine waits for this one.
+  const mark = `:${port.toString(16).toUpperCase().padStart(4, '0')} `
   return table.split('\n').flatMap((line) => {
+    if (!line.includes(mark)) return []
     const columns = line.trim().split(/\s+/)
     const [local, state, inode] = [columns[1] ?? '', columns[3], columns[9]]
     const listens = state === '0A' && Number.parseInt(local.split(':').at(-1) ?? '', 16) === port

@@ -7,6 +7,7 @@ import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { readLastLines, tailLines } from '../core/log-file.ts'
 import { isHeldBy } from '../core/port-holder.ts'
+import { readFirstChild } from '../core/proc.ts'
 import type { EngineClient } from './client.ts'
 import { diagnose } from './diagnose.ts'
 import { whenStuck } from './hang-watch.ts'
@@ -48,7 +49,7 @@ async function load(parts: ServeParts, abort: AbortSignal): Promise<Problem | un
   const side = AbortSignal.any([abort, loaded.signal])
   const seen = { at: clock.now(), lines: new Set<string>() }
   const soon = computed(() => isAboutToListen(progress.value))
-  const isOurs = async () => isHeldBy(spec.port, await body.pids())
+  const isOurs = () => isListenerOf(body, spec.port)
   // Without its log an engine loads all the same; only its stages stay unknown.
   const following = follow(body.logPath, { progress, seen, clock }, side).catch((error: unknown) =>
     deps.log.warn({ path: body.logPath, why: messageOf(error) }, 'log of an engine cannot be followed'),
@@ -62,6 +63,14 @@ async function load(parts: ServeParts, abort: AbortSignal): Promise<Problem | un
     loaded.abort()
     await following
   }
+}
+
+/** The program itself first, which nearly always listens: a look at every process of the machine takes 50 ms. */
+async function isListenerOf(body: Body, port: number): Promise<boolean | undefined> {
+  const keeper = body.record.pid
+  const program = keeper === undefined ? undefined : readFirstChild(keeper)
+  if (program !== undefined && (await isHeldBy(port, [program]))) return true
+  return isHeldBy(port, await body.pids())
 }
 
 type Seen = { at: number; lines: Set<string> }
