@@ -46,11 +46,11 @@ export class Roster {
     return this.#members
   }
 
-  /** As decide() sees them. */
+  /** As decide() sees them. One that is gone still ends until it is known why: what comes next depends on it. */
   observe(): Observed[] {
-    return this.#members.peek().flatMap(({ life, plan, parked }) => {
+    return this.#members.peek().map(({ life, plan, parked }) => {
       const phase = life.phase.peek()
-      return phase === 'gone' ? [] : [{ id: life.id, phase, parked, plan }]
+      return { id: life.id, phase: phase === 'gone' ? 'ending' : phase, parked, plan }
     })
   }
 
@@ -137,8 +137,8 @@ export class Roster {
       watching.abort()
       // Left: it runs on for the next daemon, and so does its lease.
       if (end.why === 'left') return
-      this.#strike(life)
       if (end.why !== 'asked') this.fail(plan, problem ?? toProblem(end), servedFor())
+      this.#strike(life)
     })
   }
 

@@ -20,6 +20,9 @@ export class FakeWorld {
   readonly launches: EngineSpec[] = []
   /** Whether an engine that is asked to end does so at once. */
   endsAtOnce = true
+  /** Whether it is known at once why an engine crashed; else `explain()` tells it. */
+  explainsAtOnce = true
+  readonly #unexplained: (() => void)[] = []
   #count = 0
 
   lives(): Lives {
@@ -39,7 +42,17 @@ export class FakeWorld {
   }
 
   crash(engine: FakeEngine, problem: Problem = crashProblem): void {
-    this.#set(engine, 'gone', { end: { why: 'exited', code: 0 }, problem })
+    const end = { end: { why: 'exited', code: 0 }, problem } as const
+    if (this.explainsAtOnce) return this.#set(engine, 'gone', end)
+    const watchers = [...engine.watchers]
+    this.#set(engine, 'gone')
+    this.#unexplained.push(() => {
+      for (const one of watchers) one.show('gone', end)
+    })
+  }
+
+  explain(): void {
+    for (const tell of this.#unexplained.splice(0)) tell()
   }
 
   /** Those that were asked to end do so. */

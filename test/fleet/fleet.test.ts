@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { EngineView } from '../../src/fleet/fleet.ts'
 import { eventually } from '../support/eventually.ts'
 import { fleetBed, forever, toGpus } from './bed.ts'
+import { crashProblem } from './fake-world.ts'
 
 const phases = (views: readonly EngineView[]) => views.map((one) => one.phase)
 
@@ -104,6 +105,21 @@ test('an engine that exits unasked, even with 0, is started again after a pause'
   clock.advance(600)
   await alive(1)
   expect(fleet.orders.service.value).toBe('INFERENCE')
+})
+
+test('without GPUs to wait for, too, nothing is started before it is known why the last one ended', async () => {
+  const { start, world, alive, inventory } = await fleetBed({ profile: 'stock' }, 0)
+  inventory.value = { kind: 'none', why: 'no nvidia-smi' }
+  world.explainsAtOnce = false
+  const fleet = start()
+  await alive(1)
+  world.crash(world.alive()[0]!, { ...crashProblem, code: 'vllm-bad-flag' })
+  await eventually('seen', () => phases(fleet.engines.value).includes('gone'))
+  inventory.value = { kind: 'none', why: 'still no nvidia-smi' }
+  await eventually('a round of the fleet', () => fleet.status.value.summary.includes('gone'))
+  world.explain()
+  await eventually('given up', () => phases(fleet.engines.value).includes('given-up'))
+  expect(world.launches).toHaveLength(1)
 })
 
 test('a crash loop is given up with its cause, and still tried slowly', async () => {
