@@ -54,8 +54,26 @@ export function listProcesses(): ProcStat[] {
 
 /** The eldest child; undefined without one, and where the kernel does not tell. */
 export function readFirstChild(pid: number): number | undefined {
+  return Number.parseInt(readNow(`/proc/${pid}/task/${pid}/children`) ?? '', 10) || undefined
+}
+
+/**
+ * The program that the keeper `pid` runs: its child, once that has become the program. Undefined before and after that; the keeper
+ * itself where this kernel does not tell children.
+ */
+export function readKept(pid: number): number | undefined {
+  const children = readNow(`/proc/${pid}/task/${pid}/children`)
+  if (children === undefined) return readProcStat(pid) && pid
+  const child = Number.parseInt(children, 10)
+  if (!child) return undefined
+  const argv = readNow(`/proc/${child}/cmdline`)
+  // Between fork and exec it is a copy of the keeper.
+  return argv && argv !== readNow(`/proc/${pid}/cmdline`) ? child : undefined
+}
+
+function readNow(path: string): string | undefined {
   try {
-    return Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1'), 10) || undefined
+    return readFileSync(path, 'latin1')
   } catch {
     return undefined
   }

@@ -53,7 +53,7 @@ export interface EngineLife {
   readonly progress: ReadonlySignal<Progress>
   /** What is wrong right now, while it ends: processes that survive SIGKILL, GPU memory that stays. */
   readonly problem: ReadonlySignal<Problem | undefined>
-  /** Of vLLM's API server, where the kernel tells it, else of its keeper; undefined before the keeper is spawned. */
+  /** Of vLLM's API server (of its keeper where the kernel does not tell children); undefined before and after it runs. */
   readonly pid: number | undefined
   readonly adopted: boolean
   /** In LOG_DIR; stays after the end. */

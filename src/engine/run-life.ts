@@ -5,7 +5,7 @@ import type { Body } from '../core/body.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { boundLog, readLastLines } from '../core/log-file.ts'
-import { readFirstChild } from '../core/proc.ts'
+import { readKept } from '../core/proc.ts'
 import { until, watch } from '../core/watch.ts'
 import { createEngineClient } from './client.ts'
 import { describeExit, diagnose } from './diagnose.ts'
@@ -50,7 +50,7 @@ export function runLife(plan: LifePlan): EngineLife {
     problem: state.problem,
     get pid() {
       const keeper = held.body?.record.pid
-      return keeper === undefined ? undefined : (readFirstChild(keeper) ?? keeper)
+      return keeper === undefined ? undefined : readKept(keeper)
     },
     adopted: plan.adopted,
     logPath: plan.logPath,
