@@ -31,7 +31,8 @@ function tryListen(name: string): Promise<Server | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => {
       socket.on('error', () => {})
-      socket.end(`${process.pid}\n`)
+      // Whoever asks and never hangs up must not hold up our end.
+      socket.end(`${process.pid}\n`, () => socket.destroySoon())
     })
     server.once('error', (error) => (codeOf(error) === 'EADDRINUSE' ? resolve(undefined) : reject(error)))
     server.listen(name, () => {

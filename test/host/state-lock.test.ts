@@ -1,4 +1,8 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { realpath } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { Refusal } from '../../src/core/errors.ts'
@@ -51,4 +55,16 @@ test('daemons on different state folders do not see each other, and a released l
   await expect(takeStateLock(here).then((lock) => lock.release())).resolves.toBeUndefined()
   await expect(takeStateLock(there)).rejects.toMatchObject({ code: 'second-daemon' })
   await other.release()
+})
+
+test('somebody who asks for the holder and never hangs up does not hold up its end', async () => {
+  const stateDir = await tempDir()
+  const lock = await takeStateLock(stateDir)
+  const hash = createHash('sha256')
+    .update(await realpath(stateDir))
+    .digest('hex')
+  const visitor = connect({ path: `\0gonka-node/${hash.slice(0, 32)}`, allowHalfOpen: true })
+  onTestFinished(() => void visitor.destroy())
+  await once(visitor, 'data')
+  await lock.release()
 })
