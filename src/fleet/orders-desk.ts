@@ -32,7 +32,14 @@ export type DeskDeps = {
 }
 
 /** One thing that is wanted, and everybody who waits for it. */
-type Intent = { kind: 'run' | 'stop'; startedAt: number; cancelled: boolean; ended: AbortController }
+type Intent = {
+  kind: 'run' | 'stop'
+  startedAt: number
+  cancelled: boolean
+  /** What was stopped had failed. */
+  overFailed: boolean
+  ended: AbortController
+}
 type Taken = { intent: Intent; generation: number }
 
 export class OrdersDesk implements Orders {
@@ -86,7 +93,7 @@ export class OrdersDesk implements Orders {
     const over = now.kind === 'run' && now.owner === 'broker' ? { over: now.ask } : {}
     const cancelled = this.#intent.peek().kind === 'run' && report.peek().progress.kind === 'starting'
     book.set('broker', { kind: 'stop', at: clock.wall(), bootId, ...over })
-    this.#replace({ ...this.#newIntent('stop'), cancelled })
+    this.#replace({ ...this.#newIntent('stop'), cancelled, overFailed: this.#hasFailed() })
   }
 
   /** One order after the other: what one decides, the next one finds. */
@@ -122,13 +129,21 @@ export class OrdersDesk implements Orders {
   #refuseOther(ask: Ask, current: Ask, turns: readonly Turn[]): void {
     const { clock, engines } = this.#deps
     if (this.#intent.peek().kind === 'run' && engines.peek().starting) throw refuseBusy(ask, current)
-    if (!judgeConflict(turns, clock.now())) return
+    // What cannot run is not kept: the node would serve nothing although it could.
+    if (this.#hasFailed() || !judgeConflict(turns, clock.now())) return
     const evidence = `${ask.model} was ordered while ${current.model} runs, in turn, within 30 minutes`
     this.#conflict = { at: clock.now(), problem: fleetProblem('orders-conflict', evidence) }
     this.#keepCurrent(current)
     throw new Refusal('orders-conflict', 409, `orders conflict: ${evidence}`, {
       remedy: this.#conflict.problem.remedy,
     })
+  }
+
+  /** What is wanted now, or was before it was stopped, cannot be run. */
+  #hasFailed(): boolean {
+    const { generation, progress } = this.#deps.report.peek()
+    const { kind, overFailed } = this.#intent.peek()
+    return kind === 'stop' ? overFailed : generation >= this.#generation.peek() && progress.kind === 'failed'
   }
 
   /** The stop that came before a refused order belonged to it: what it parked goes on. */
@@ -167,7 +182,13 @@ export class OrdersDesk implements Orders {
   }
 
   #newIntent(kind: Intent['kind']): Intent {
-    return { kind, startedAt: this.#deps.clock.now(), cancelled: false, ended: new AbortController() }
+    return {
+      kind,
+      startedAt: this.#deps.clock.now(),
+      cancelled: false,
+      overFailed: false,
+      ended: new AbortController(),
+    }
   }
 
   async #whenServing(intent: Intent, generation: number, caller: AbortSignal): Promise<void> {

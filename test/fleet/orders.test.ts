@@ -219,6 +219,18 @@ test('two API nodes in turn: the third turn is refused, and what its stop parked
   await up
 })
 
+test('an order that cannot run is not kept: the way back from it is open however often it was gone', async () => {
+  const { fleet, world, filesOf } = await serving()
+  for (const model of ['Test/B', 'Test/C', 'Test/D', 'Test/E']) {
+    filesOf(model).value = { kind: 'missing', problem: { code: 'x', title: 'not here', evidence: '', remedy: '' } }
+    expect((await refusalOf(fleet.orders.up(order(model), forever))).status).toBe(500)
+    fleet.orders.stop()
+    await fleet.orders.up(same, forever)
+  }
+  await allAre(fleet, 'serving')
+  expect(world.launches).toHaveLength(2)
+})
+
 test('an order outlives the daemon, but neither a reboot nor another MODEL_NAME', async () => {
   const { fleet, world, start, end, root, alive } = await serving()
   const up = fleet.orders.up(order('Test/B'), forever)
