@@ -134,7 +134,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
           ms,
         )
       } catch (error) {
-        throw new Error(`${(error as Error).message}, last: ${JSON.stringify(seen.last)}`, { cause: error })
+        const open = (await world.status().catch(() => undefined))?.parts.filter(({ health }) => health !== 'ok')
+        const text = JSON.stringify({ last: seen.last, open })
+        throw new Error(`${(error as Error).message}: ${text}`, { cause: error })
       }
     },
     untilProblem: (path, code, ms) => world.untilPart(path, `shows ${code}`, (part) => part.problem?.code === code, ms),
