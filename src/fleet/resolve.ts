@@ -7,6 +7,7 @@ import { type Detected, profiles } from '../engine/profile.ts'
 import type { Problem } from '../api/status.ts'
 import type { Gpu, Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
+import { judgeRef } from '../models/model-ref.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
 import { fleetProblem } from './problems.ts'
 import type { Ask } from './wish.ts'
@@ -28,7 +29,7 @@ export function resolve(ask: Ask, owner: string, facts: ResolveFacts): Resolved 
   const gpus = pickGpus(inventory)
   if (!gpus) return describeUnknownGpus(inventory)
   const wanted = toWantedArgs(ask, config, toAutoDtype(config, inventory))
-  const nonsense = ask.args && findNonsense(wanted)
+  const nonsense = ask.args && (findBadName(ask, config) ?? findNonsense(wanted))
   if (nonsense) return { kind: 'impossible', problem: fleetProblem('impossible-order', nonsense) }
   const { tp, pp, dp } = toDegrees(wanted)
   const fit = planParallel({
@@ -74,6 +75,11 @@ export function toAutoDtype(config: EngineConfig, inventory: Inventory): string 
 export function toConfiguredArgs(config: EngineConfig, inventory: Inventory): readonly string[] | undefined {
   if (config.model === undefined || !pickGpus(inventory)) return undefined
   return toWantedArgs({ model: config.model }, config, toAutoDtype(config, inventory))
+}
+
+function findBadName(ask: Ask, config: EngineConfig): string | undefined {
+  if (judgeRef(toModelRef(ask, config)) !== 'invalid') return undefined
+  return `${JSON.stringify(ask.model)} is neither a repository of the hub nor an absolute folder`
 }
 
 /** Which files a wish needs: of its arguments `--revision` counts, and `--load-format dummy`, which reads no weights. */

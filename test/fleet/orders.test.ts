@@ -148,6 +148,8 @@ test('an order that this machine cannot carry out is refused with 400 and change
   const refused = await refusalOf(fleet.orders.up(order('Test/A', '--tensor-parallel-size', '16'), forever))
   expect(refused).toMatchObject({ code: 'impossible-order', status: 400 })
   expect(refused.message).toContain('16')
+  const nameless = await refusalOf(fleet.orders.up(order('../../etc'), forever))
+  expect(nameless).toMatchObject({ code: 'impossible-order', status: 400 })
   expect(states(fleet)).toEqual(['serving', 'serving'])
   expect(world.launches).toHaveLength(2)
 })
