@@ -10,7 +10,7 @@ const moments = Array.from({ length: 30 }, (_, at) => at * 50)
 
 test(
   'kill -9 at 30 moments of a boot: the next daemon has one engine per slot, and registers',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     // Two kills in a row each time: that of a first boot, and that of a boot which finds what the first one left.
     const pairs = moments.slice(0, 15).map((ms, at) => [ms, moments.at(-1 - at) ?? 0])

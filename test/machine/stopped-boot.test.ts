@@ -10,7 +10,7 @@ const moments = Array.from({ length: 30 }, (_, at) => at * 50)
 const spread = (worlds: number) =>
   Array.from({ length: worlds }, (_, one) => moments.filter((_, at) => at % worlds === one))
 
-test('SIGTERM at 30 moments of a boot ends everything that the boot has started', { timeout: 120_000 }, async () => {
+test('SIGTERM at 30 moments of a boot ends everything that the boot has started', { timeout: 240_000 }, async () => {
   const one = async (mine: readonly number[]) => {
     const world = await startWorld({ start: false })
     for (const ms of mine) {
