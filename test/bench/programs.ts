@@ -65,8 +65,8 @@ async function startNginx(context: BenchContext, upstream: number): Promise<numb
   const temps = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((one) => `${one}_temp_path ${folder}/${one};`)
   const config = `daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log;
 events { worker_connections 1024; }
-http { access_log off; ${temps.join(' ')}
-  upstream engine { server 127.0.0.1:${upstream}; keepalive 64; }
+http { access_log off; keepalive_requests 10000000; ${temps.join(' ')}
+  upstream engine { server 127.0.0.1:${upstream}; keepalive 64; keepalive_requests 10000000; }
   server { listen 127.0.0.1:${port};
     location / { proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; } } }\n`
   writeFileSync(join(folder, 'nginx.conf'), config)
