@@ -13,6 +13,9 @@ export function isKeeperAlive(record: BodyRecord): boolean {
   return readProcStat(record.pid)?.startTime === record.startTime
 }
 
+/** A descriptor each: a machine with thousands of processes must not use ours up. */
+const atOnce = 32
+
 /** Cheap and sync: the cgroup, and the session and group of a living keeper. */
 export function listNear(record: BodyRecord): ProcStat[] {
   if (record.bootId !== readBootId()) return []
@@ -26,8 +29,13 @@ export async function findProcesses(record: BodyRecord): Promise<ProcStat[]> {
   if (record.bootId !== readBootId()) return []
   const near = new Map(listNear(record).map((one) => [one.pid, one]))
   const others = listProcesses().filter((one) => !near.has(one.pid) && one.pid !== process.pid)
-  const proven = await Promise.all(others.map((one) => isOrphanOf(record, one)))
-  return [...near.values(), ...others.filter((_, at) => proven[at])]
+  const proven: ProcStat[] = []
+  for (let at = 0; at < others.length; at += atOnce) {
+    const some = others.slice(at, at + atOnce)
+    const are = await Promise.all(some.map((one) => isOrphanOf(record, one)))
+    proven.push(...some.filter((_, index) => are[index]))
+  }
+  return [...near.values(), ...proven]
 }
 
 async function isOrphanOf(record: BodyRecord, one: ProcStat): Promise<boolean> {

@@ -1,6 +1,7 @@
 // What /proc tells about processes. Zombies count as gone: they hold no memory, no port and no file.
 import { readdirSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { systemClock } from './clock.ts'
 import { isShortage } from './errors.ts'
 
 export type ProcStat = {
@@ -85,10 +86,30 @@ function readNow(path: string): string | undefined {
  */
 export async function readProcFile(pid: number, name: 'environ' | 'maps'): Promise<string | undefined> {
   try {
-    return await readFile(`/proc/${pid}/${name}`, { encoding: 'latin1', signal: AbortSignal.timeout(1000) })
+    return await readWithin(`/proc/${pid}/${name}`, 1000)
   } catch (error) {
     return toAbsent(error)
   }
+}
+
+const stuck = new Set<string>()
+
+/**
+ * Undefined where it does not come within `ms`. A read that hangs in the kernel cannot be cancelled and holds a thread of the pool,
+ * which has four: the same file is not read once more before it came back. @throws what the file system says
+ */
+export async function readWithin(path: string, ms: number): Promise<string | undefined> {
+  if (stuck.has(path)) return undefined
+  const over = new AbortController()
+  const reading = readFile(path, 'latin1')
+  const free = () => void stuck.delete(path)
+  const late = systemClock.wait(ms, over.signal).then(() => {
+    if (over.signal.aborted) return undefined
+    stuck.add(path)
+    void reading.then(free, free)
+    return undefined
+  })
+  return Promise.race([reading, late]).finally(() => over.abort())
 }
 
 const seen: { bootId?: string } = {}

@@ -1,6 +1,11 @@
+import { execFileSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseOwnCgroup } from '../../src/core/cgroup.ts'
-import { parseProcStat, readProcFile, readProcStat } from '../../src/core/proc.ts'
+import { parseProcStat, readProcFile, readProcStat, readWithin } from '../../src/core/proc.ts'
+import { eventually } from '../support/eventually.ts'
+import { tempDir } from '../support/temp-dir.ts'
 
 test('a process whose name holds parentheses and blanks is read right', () => {
   const rest = 'S 1 4021 4021 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 98765 1 2'
@@ -45,3 +50,18 @@ for (const [title, cgroup, mountinfo, expected] of places) {
     expect(parseOwnCgroup(cgroup, mountinfo)).toBe(expected)
   })
 }
+
+test('a file that does not answer is given up, and not asked again before it came back', async () => {
+  const path = join(await tempDir(), 'pipe')
+  execFileSync('mkfifo', [path])
+  expect(await readWithin(path, 20)).toBeUndefined()
+  const began = performance.now()
+  expect(await readWithin(path, 10_000)).toBeUndefined()
+  expect(performance.now() - began).toBeLessThan(5000)
+  await writeFile(path, 'late')
+  await eventually('it is asked again', async () => {
+    const again = readWithin(path, 5000)
+    await writeFile(path, 'now')
+    return (await again) === 'now'
+  })
+})
