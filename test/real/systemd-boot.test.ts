@@ -2,8 +2,7 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { eventually } from '../support/eventually.ts'
-import { bootNode, envFile, type NodeBed } from '../support/node-bed.ts'
+import { bootNode, envFile, eventuallyInside, type NodeBed } from '../support/node-bed.ts'
 import { bringNodeImage } from '../support/node-image.ts'
 import { describeWith, provide } from '../support/real.ts'
 
@@ -38,10 +37,9 @@ describeWith('an instance that boots', provided, (image) => {
   afterAll(() => bed?.[Symbol.asyncDispose]())
 
   const isRegistered = () =>
-    eventually(
+    eventuallyInside(
       'registered, and its broker content',
       async () => (await bed.registered())?.state.current_status === 'INFERENCE',
-      40_000,
     )
   /** Loads so long that the broker looks in between. */
   const envText = () => `${bed.image.envText}REHEARSAL_LOAD_MS=5000\n`
@@ -69,10 +67,12 @@ describeWith('an instance that boots', provided, (image) => {
 
   test('a wrong configuration before there was a good one: exit 78, not tried again until the file changes', async () => {
     await bed.writeEnv('API_NODES=127.0.0.1:9200\nCLIENT_ID=forty-two\n')
-    await eventually('the running node tells it', async () => (await bed.show('StatusText')).includes('CLIENT_ID'))
+    await eventuallyInside('the running node tells it', async () =>
+      (await bed.show('StatusText')).includes('CLIENT_ID'),
+    )
     await expect(bed.sh('systemctl restart gonka-node')).rejects.toThrow('gonka-node.service failed')
     const isWaiting = async () => (await bed.sh('systemctl is-active gonka-node-config.path || true')) === 'active\n'
-    await eventually('waits for the file', isWaiting)
+    await eventuallyInside('waits for the file', isWaiting)
     expect([await bed.show('ExecMainStatus'), await bed.show('SubState'), await bed.show('NRestarts')]).toEqual([
       '78',
       'failed',
@@ -82,8 +82,8 @@ describeWith('an instance that boots', provided, (image) => {
     const tries = () => bed.show('InvocationID')
     const first = await tries()
     await bed.writeEnv('API_NODES=127.0.0.1:9200\nCLIENT_ID=forty-three\n')
-    await eventually('tried once more', async () => (await tries()) !== first)
-    await eventually('waits again', isWaiting)
+    await eventuallyInside('tried once more', async () => (await tries()) !== first)
+    await eventuallyInside('waits again', isWaiting)
     await bed.sh(`rm ${envFile}`)
   })
 
@@ -99,7 +99,7 @@ describeWith('an instance that boots', provided, (image) => {
     expect(await bed.sh(`stat -c "%a %U %G" ${envFile}`)).toBe('640 root gonka\n')
     expect(await bed.sh('curl -s http://127.0.0.1:10042/v1/models')).toContain(bed.image.model)
     expect(await bed.sh('journalctl -b --no-pager')).not.toContain('ordering cycle')
-    await eventually('all is well', async () => (await bed.show('StatusText')).startsWith('ok: '), 20_000)
+    await eventuallyInside('all is well', async () => (await bed.show('StatusText')).startsWith('ok: '))
     expect(await bed.sh('systemctl status gonka-node --no-pager')).toMatch(/Status: "ok: /)
     await bed.sh('rm /root/user-data.sh')
   })
@@ -109,14 +109,14 @@ describeWith('an instance that boots', provided, (image) => {
     const pids = await bed.engines()
     await bed.writeEnv(`${envText()}CLIENT_ID=forty-two\n`)
     const isShown = async () => (await bed.show('StatusText')).startsWith('degraded')
-    await eventually('it is shown', isShown)
+    await eventuallyInside('it is shown', isShown)
     await bed.sh('systemctl restart gonka-node')
-    await eventually('it is shown again', isShown)
+    await eventuallyInside('it is shown again', isShown)
     await bed.untilServing()
     expect(await bed.engines()).toEqual(pids)
     expect(await bed.sh('gonka-node status; echo "exit $?"')).toMatch(/CLIENT_ID[^]*exit 1\n$/)
     await bed.writeEnv(envText())
-    await eventually('put right', async () => (await bed.show('StatusText')).startsWith('ok: '), 20_000)
+    await eventuallyInside('put right', async () => (await bed.show('StatusText')).startsWith('ok: '))
     expect(await bed.engines()).toEqual(pids)
   })
 

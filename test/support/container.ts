@@ -168,7 +168,7 @@ async function boot(root: string, folder: string, network: string): Promise<Mach
       (error: { stdout?: string }) => error.stdout ?? '',
     )
   try {
-    await eventually('systemd is running', async () => /running|degraded/.test(await isUp()), 60_000)
+    await eventually('systemd is running', async () => /running|degraded/.test(await isUp()), 60_000, 50)
   } catch (error) {
     await end()
     throw error

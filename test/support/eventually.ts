@@ -1,7 +1,12 @@
 // Waits for a condition instead of sleeping.
 
-/** Asks every 10 ms until `probe` returns something truthy and returns it; fails with `what` after `ms`. */
-export async function eventually<T>(what: string, probe: () => T | Promise<T>, ms = 15_000): Promise<NonNullable<T>> {
+/** Asks every `every` ms until `probe` returns something truthy and returns it; fails with `what` after `ms`. */
+export async function eventually<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  ms = 15_000,
+  every = 10,
+): Promise<NonNullable<T>> {
   const end = performance.now() + ms
   let last: unknown
   for (;;) {
@@ -13,6 +18,6 @@ export async function eventually<T>(what: string, probe: () => T | Promise<T>, m
       last = error
     }
     if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`, { cause: last })
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await new Promise((resolve) => setTimeout(resolve, every))
   }
 }

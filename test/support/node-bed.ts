@@ -12,6 +12,10 @@ import type { LoopResult } from './request-loop.ts'
 
 export const envFile = '/etc/gonka-container.env'
 
+/** For probes inside the container: each is a process or two, and must not keep the node from its work. */
+export const eventuallyInside = (what: string, probe: () => Promise<unknown>, ms = 40_000) =>
+  eventually(what, probe, ms, 100)
+
 export interface NodeBed {
   readonly container: Container
   readonly image: NodeImage
@@ -70,7 +74,7 @@ export async function bootNode(name: string, image: NodeImage, options: BootOpti
         const found = await readEngines()
         return found.length === 2 && found.every(({ phase }) => phase === 'serving')
       }
-      await eventually('both engines serve', isServing, 40_000)
+      await eventuallyInside('both engines serve', isServing)
     },
     startLoop: () => startLoop(container, image),
     async [Symbol.asyncDispose]() {
