@@ -20,17 +20,11 @@ export interface EngineClient {
   readonly origin: string
   health(options?: AskOptions): Promise<Answer>
   models(options?: AskOptions): Promise<Answer>
-  version(options?: AskOptions): Promise<Answer>
   /** Prometheus text in `text`. */
   metrics(options?: AskOptions): Promise<Answer>
   /** One token of work. A 503 while PoC generates is an answer, too: it lives. */
   completeOne(model: string, options?: AskOptions): Promise<Answer>
   pocStatus(options?: AskOptions): Promise<Answer>
-  pocVersions(options?: AskOptions): Promise<Answer>
-  pocInit(body: unknown, options?: AskOptions): Promise<Answer>
-  pocGenerate(body: unknown, options?: AskOptions): Promise<Answer>
-  pocResult(requestId: string, options?: AskOptions): Promise<Answer>
-  pocStop(options?: AskOptions): Promise<Answer>
   close(): Promise<void>
 }
 
@@ -42,21 +36,13 @@ export function createEngineClient(origin: string): EngineClient {
   const pool = createPool(origin, { connections: 8, keepAliveTimeout: 3000, keepAliveMaxTimeout: 4000 })
   const get = (path: string) => (options?: AskOptions) => ask(pool, { path }, options)
   const post = (path: string, body: unknown, options?: AskOptions) => ask(pool, { path, body }, options)
-  const poc = '/api/v1/pow'
   return {
     origin,
     health: get('/health'),
     models: get('/v1/models'),
-    version: get('/version'),
     metrics: get('/metrics'),
     completeOne: (model, options) => post('/v1/completions', { model, prompt: 'a', max_tokens: 1 }, options),
-    pocStatus: get(`${poc}/status`),
-    pocVersions: get(`${poc}/versions`),
-    pocInit: (body, options) => post(`${poc}/init/generate`, body, options),
-    pocGenerate: (body, options) => post(`${poc}/generate`, body, options),
-    pocResult: (requestId, options) => get(`${poc}/generate/${encodeURIComponent(requestId)}`)(options),
-    // Newer plugins drain for up to 30 s before they answer.
-    pocStop: (options) => post(`${poc}/stop`, {}, { timeout: 35_000, ...options }),
+    pocStatus: get('/api/v1/pow/status'),
     close: () => pool.destroy(),
   }
 }

@@ -28,6 +28,3 @@ export function toConfigArgs(config: EngineConfig, resolved: Resolved): string[]
     .flatMap(([flag, value]) => (value === '' ? [flag] : [flag, String(value)]))
   return [...own, ...config.extraArgs]
 }
-
-/** What registration announces for the model: never from an order. */
-export const toRegisteredArgs = toConfigArgs

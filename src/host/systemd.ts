@@ -15,8 +15,6 @@ export interface Systemd {
   /** One line for `systemctl status`; sent only when it changed. */
   status(line: string): void
   stopping(): void
-  /** RELOADING=1; `ready` ends it. */
-  reloading(): void
   /** Feeds the watchdog from the event loop as long as `check` finds nothing wrong. Does nothing without WatchdogSec=. */
   feedWatchdog(check: () => string | undefined): void
   readonly fdStore: FdStore
@@ -51,7 +49,6 @@ export async function startSystemd(deps: Deps): Promise<Systemd> {
     active: send !== undefined,
     ready: () => send?.('READY=1'),
     stopping: () => send?.('STOPPING=1'),
-    reloading: () => send?.('RELOADING=1'),
     status(line) {
       const next = line.replaceAll(/\s+/g, ' ').trim().slice(0, 400)
       if (next === told.status) return

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { engineSlice, type ProfileName } from '../../src/config/engine.ts'
 import { equivalent } from '../../src/engine/args.ts'
 import { buildArgv } from '../../src/engine/argv.ts'
-import { toConfigArgs, toRegisteredArgs } from '../../src/engine/config-args.ts'
+import { toConfigArgs } from '../../src/engine/config-args.ts'
 import { buildEnvironment, type EnvironmentPlan } from '../../src/engine/environment.ts'
 
 const base = { modelPath: '/data/model', servedName: 'Org/Model', port: 5001 }
@@ -75,7 +75,7 @@ test('registered and launched arguments are the same thing', () => {
   const args = toConfigArgs(config, { tp: 1, dtype: 'bfloat16' })
   expect(args.join(' ')).toBe('--dtype bfloat16 --max-model-len 4096 --trust-remote-code --enforce-eager -tp 2')
   const { argv } = build('v1-overlay', '0.20.0', args)
-  expect(equivalent(argv.slice(2), toRegisteredArgs(config, { tp: 1, dtype: 'bfloat16' }), 'bfloat16')).toBe(true)
+  expect(equivalent(argv.slice(2), toConfigArgs(config, { tp: 1, dtype: 'bfloat16' }), 'bfloat16')).toBe(true)
 })
 
 const environment = (more: Partial<EnvironmentPlan>) =>
