@@ -1,5 +1,6 @@
 // What callers from outside send to a world: every call is bounded and on a connection of its own, so that what it meets is
 // what a new caller meets.
+import { readFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { eventually } from '../support/eventually.ts'
 import type { World } from './world.ts'
@@ -33,6 +34,13 @@ export function orderUp(world: World, additionalArgs: readonly string[] = [], na
 }
 
 export const orderStop = (world: World) => ask(`${world.node}/api/v1/stop`, { method: 'POST' })
+
+/** The token that the frp server wants. */
+export async function readFrpToken({ machine }: World): Promise<string> {
+  const token = /auth\.token = "(.+)"/.exec(await readFile(machine.frps.config, 'utf8'))?.[1]
+  if (!token) throw new Error('the frp server wants no token')
+  return token
+}
 
 /** Where the frp server carries a role: what the API node reaches. */
 export function toRemote(world: World, role: 'inference' | 'node'): string {
