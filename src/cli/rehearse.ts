@@ -104,7 +104,9 @@ async function show({ rehearsal, call, wishes, stopped }: Show): Promise<number>
   const { machine, ports, daemon } = rehearsal
   const steps = createSteps(rehearsal)
   const first = await steps.untilListening(stopped)
-  if (!first) return complain(out, await daemon.ended, machine.folder, stopped)
+  // Stopped before: the daemon ends with the rehearsal, not before it.
+  if (stopped.aborted) return exits.ok
+  if (!first) return complain(out, await daemon.ended, machine.folder)
   const addresses = {
     root: machine.folder,
     node: `http://127.0.0.1:${ports.node}`,
@@ -126,8 +128,7 @@ async function show({ rehearsal, call, wishes, stopped }: Show): Promise<number>
   return exits.ok
 }
 
-async function complain(out: Output, code: number, root: string, stopped: AbortSignal): Promise<number> {
-  if (stopped.aborted) return exits.ok
+async function complain(out: Output, code: number, root: string): Promise<number> {
   const { readFile } = await import('node:fs/promises')
   const log = await readFile(`${root}/log/gonka-node.log`, 'utf8').catch(() => '')
   out.complain(`the daemon ended with ${code}:\n${log.trim().split('\n').slice(-20).join('\n')}`)

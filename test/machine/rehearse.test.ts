@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/free-port.ts'
 import { killProcesses, listProcessesOf } from './processes.ts'
 
 const bin = join(import.meta.dirname, '../../src/bin.ts')
@@ -79,6 +80,17 @@ test('Ctrl-C while it starts ends everything, too', async () => {
   child.kill('SIGINT')
   expect(await ended).toBe(0)
   expect(await listProcessesOf(at.root)).toEqual([])
+})
+
+test('Ctrl-C before the daemon listens ends everything, too', async () => {
+  const admin = await freePort()
+  // Not an address of any machine: the daemon never listens there.
+  const child = rehearse('--set', 'NODE_BIND=203.0.113.1', '--port', `admin=${admin}`)
+  await eventually('the world is there', () => answers(`http://127.0.0.1:${admin}`))
+  const ended = exitOf(child)
+  child.kill('SIGINT')
+  expect(await ended).toBe(0)
+  expect(await answers(`http://127.0.0.1:${admin}`)).toBe(false)
 })
 
 test('--until mining ends 0 once the node is registered and every engine generates', async () => {
