@@ -1,5 +1,6 @@
 // The processes that belong to one root, told by their command line and environment: nothing else names a random folder.
 import { readFileSync } from 'node:fs'
+import { rmdir } from 'node:fs/promises'
 import { listProcesses } from '../../src/core/proc.ts'
 
 export type OwnProcess = { pid: number; kind: 'daemon' | 'keeper' | 'engine' | 'frpc' | 'frps' | 'other'; argv: string }
@@ -14,11 +15,13 @@ export async function listProcessesOf(folder: string): Promise<OwnProcess[]> {
   return found
 }
 
-/** All of them, also those that appear meanwhile. */
+/** All of them, also those that appear meanwhile, and the cgroups of their lives: the kernel keeps those for ever. */
 export async function killProcesses(folder: string): Promise<void> {
+  const cgroups = new Set<string>()
   for (;;) {
     const left = await listProcessesOf(folder)
-    if (left.length === 0) return
+    if (left.length === 0) break
+    for (const { argv } of left) for (const [, path = ''] of argv.matchAll(/ keeper (\/sys\S+)/g)) cgroups.add(path)
     for (const { pid } of left) {
       try {
         process.kill(pid, 'SIGKILL')
@@ -26,6 +29,7 @@ export async function killProcesses(folder: string): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
+  for (const path of cgroups) await rmdir(path).catch(() => {})
 }
 
 function toKind(argv: string): OwnProcess['kind'] {
