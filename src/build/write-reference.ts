@@ -7,7 +7,10 @@ import { referenceBlocks, replaceBlock } from './reference.ts'
 const root = join(import.meta.dirname, '../..')
 const readme = join(root, 'README.md')
 
-let text = await readFile(readme, 'utf8')
-for (const [name, block] of Object.entries(await referenceBlocks())) text = replaceBlock(text, name, block)
-await writeFile(readme, text)
+const blocks = Object.entries(await referenceBlocks())
+const before = await readFile(readme, 'utf8')
+await writeFile(
+  readme,
+  blocks.reduce((text, [name, block]) => replaceBlock(text, name, block), before),
+)
 await writeFile(join(root, 'systemd/gonka-container.env.example'), renderExample())

@@ -13,7 +13,7 @@ const { values: flags } = parseArgs({
 const turns = flags.quick ? 1 : 5
 const ends: (() => void | Promise<void>)[] = []
 const kept = new Map<string, Promise<unknown>>()
-let ended: Promise<void> | undefined
+const state: { ended?: Promise<void> } = {}
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.once(name, () => void endAll().finally(() => process.exit(130)))
 
@@ -68,7 +68,7 @@ function createContext(row: BenchRow, turn: number): BenchContext {
 }
 
 function endAll(): Promise<void> {
-  return (ended ??= (async () => {
+  return (state.ended ??= (async () => {
     for (const end of ends) await end()
   })())
 }

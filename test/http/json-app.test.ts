@@ -75,4 +75,5 @@ test('a client that stops in mid-body is cut off', async () => {
   const socket = connect(Number(new URL(await startApp()).port), '127.0.0.1')
   socket.write(`POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{"mod`)
   await once(socket, 'close')
+  expect(socket.destroyed).toBe(true)
 })
