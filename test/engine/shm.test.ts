@@ -47,3 +47,18 @@ test('a semaphore of a living process stays, though its maker had opened it unde
   expect(await sweepSegments({ segments: new Set(), from: 4_000_000, to: 6_000_000 })).toEqual([])
   expect(existsSync(semaphore)).toBe(true)
 })
+
+test('while a living process does not tell what it has open, only that goes which the dead life was seen to have', async () => {
+  const [had, made] = await Promise.all(['psm_had', 'psm_made'].map(segment))
+  if (!had || !made) throw new Error('no segments')
+  for (const path of [had, made]) age(path, 5000)
+  const life = { segments: new Set([name(had)]), from: 4_000_000, to: 6_000_000 }
+  const asked: number[][] = []
+  const silent = async (pids: readonly number[]) => {
+    asked.push([...pids])
+    return { held: new Set<number>(), silent: [4711] }
+  }
+  expect(await sweepSegments(life, silent)).toEqual([name(had)])
+  expect(asked.at(-1)).toEqual([4711])
+  expect(await sweepSegments(life)).toEqual([name(made)])
+})
