@@ -59,7 +59,9 @@ export class Roster {
       if (this.#members.peek().some((one) => one.life.id === life.id)) continue
       if (!this.#deps.leases.take(life.spec.gpus, life.id))
         this.#deps.log.error({ life: life.id, gpus: life.spec.gpus }, 'two engines live on the same GPU')
-      this.#enrol(life, this.#deps.recall(life.spec))
+      const plan = this.#deps.recall(life.spec)
+      this.#historyOf(plan).starts += 1
+      this.#enrol(life, plan)
     }
   }
 

@@ -51,7 +51,7 @@ test('nothing is launched before the files are complete, and the reason is said'
 })
 
 test('engines of the daemon before are kept after a restart, loading ones as well', async () => {
-  const { start, end, world, alive } = await fleetBed()
+  const { start, end, world, alive, clock } = await fleetBed()
   const first = start()
   await alive(2)
   await end(first, 'restart')
@@ -64,6 +64,10 @@ test('engines of the daemon before are kept after a restart, loading ones as wel
   world.ready()
   await eventually('both serve', () => second.status.value.summary === '2 of 2 engines serve Test/A')
   expect(world.launches).toHaveLength(2)
+  world.crash(world.alive()[0]!)
+  await eventually('backing off', () => phases(second.engines.value).includes('backing-off'))
+  clock.advance(600)
+  await eventually('restarted once', () => second.engines.value.some((one) => !one.adopted && one.restarts === 1))
 })
 
 test('engines that are not wanted any more are ended first, and only then replaced', async () => {

@@ -9,8 +9,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 1,
     fileParallelism: false,
-    testTimeout: 400_000,
-    hookTimeout: 400_000,
+    testTimeout: 480_000,
+    hookTimeout: 480_000,
     teardownTimeout: 60_000,
   },
 })
