@@ -37,7 +37,7 @@ test('kill -9 of the daemon in a PoC round: the next one adopts engines, tunnels
   await world.untilPart('fleet', 'serves', ({ health }) => health === 'ok')
   await world.untilPart('poc', 'goes on', ({ summary }) => summary.includes('2 of 2 engines mine'))
   await world.untilPart('tunnels', 'are proved', ({ health }) => health === 'ok')
-  await world.untilRegistered()
+  await world.untilPart('api-nodes', 'is verified', ({ summary }) => summary.includes('registered as'))
   const answered = traffic.seen.get('200') ?? 0
   await eventually('chats go on', () => (traffic.seen.get('200') ?? 0) > answered + 5)
   await traffic.stop()
