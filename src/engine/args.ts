@@ -69,12 +69,12 @@ const dtypes: Readonly<Record<string, string>> = {
   bf16: 'bfloat16',
 }
 
-/** One flag as it was written, with its values; `flag` is canonical and may carry a dotted path. */
-export type Arg = { flag: string; values: readonly string[] }
+/** One flag as it was written, with its values; `flag` is canonical and may carry a dotted path. `off`: written `--no-flag`. */
+export type Arg = { flag: string; values: readonly string[]; off?: true }
 
 /** In order, as written; what stands before the first flag is dropped: it would be the model. */
 export function splitArgs(args: readonly string[]): Arg[] {
-  const found: { flag: string; values: string[] }[] = []
+  const found: (Arg & { values: string[] })[] = []
   for (const word of args) {
     if (!isFlag(word)) {
       found.at(-1)?.values.push(word)
@@ -129,7 +129,7 @@ export function toDegrees(args: readonly string[]): { tp: number; pp: number; dp
 /** `-1` and `-0.5` are values; a lone dash too. */
 const isFlag = (word: string): boolean => /^--?[A-Za-z]/.test(word)
 
-function toArg(word: string, values: string[]): { flag: string; values: string[] } {
+function toArg(word: string, values: string[]): Arg & { values: string[] } {
   if (!word.startsWith('--')) {
     // -O3 is the short form of the optimization level.
     const level = /^-O(\d+)$/.exec(word)
@@ -139,7 +139,7 @@ function toArg(word: string, values: string[]): { flag: string; values: string[]
   }
   const [name = '', ...path] = word.slice(2).split('.')
   const flag = name.toLowerCase().replaceAll('_', '-')
-  if (flag.startsWith('no-')) return { flag: flag.slice(3), values: ['false'] }
+  if (flag.startsWith('no-')) return { flag: flag.slice(3), values: ['false'], off: true }
   return { flag: [flag, ...path].join('.'), values }
 }
 

@@ -117,7 +117,8 @@ const isAccepted = ({ since, until }: Rule, version: string): boolean =>
   (since === undefined || isAtLeast(version, since)) && (until === undefined || !isAtLeast(version, until))
 
 /** One spelling for all: dashes, the value as a word of its own. `=` where the value begins with a dash. */
-function renderArg({ flag, values }: Arg): string[] {
+function renderArg({ flag, values, off }: Arg): string[] {
+  if (off) return [`--no-${flag}`, ...values.slice(1)]
   if (values.length === 1 && values[0] === 'false' && isSwitch(flag)) return [`--no-${flag}`]
   if (values.length === 1 && values[0]?.startsWith('-')) return [`--${flag}=${values[0]}`]
   return [`--${flag}`, ...values]

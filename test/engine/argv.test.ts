@@ -48,6 +48,8 @@ const translated: [version: string, wanted: string[], passed: string[]][] = [
   ['0.20.0', ['--enable-reasoning', '--reasoning-parser', 'qwen3'], ['--reasoning-parser', 'qwen3']],
   ['0.20.0', ['--seed', '-1'], ['--seed=-1']],
   ['0.20.0', ['--no-enable-prefix-caching'], ['--no-enable-prefix-caching']],
+  ['0.32.0', ['--no_log-error-stack'], ['--no-log-error-stack']],
+  ['0.32.0', ['--no-such-flag', '7'], ['--no-such-flag', '7']],
 ]
 for (const [version, wanted, passed] of translated) {
   test(`vLLM ${version} gets "${passed.join(' ')}" where "${wanted.join(' ')}" is wanted`, () => {

@@ -25,7 +25,7 @@ describeWith('starts that a real vLLM refuses', found, (vllm) => {
       evidence: expect.stringMatching(/unrecognized arguments: --no-such-flag 7.*\(exit 2\)/),
       remedy: expect.stringContaining('EXTRA_VLLM_ARGS'),
     })
-    expect(world.findLog('engine phase', 'launching')).toHaveLength(1)
+    expect(world.findLog('engine starts')).toHaveLength(1)
     expect((await findPart(world, 'fleet')).health).toBe('failed')
   })
 

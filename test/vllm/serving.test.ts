@@ -136,7 +136,7 @@ describeWith('the daemon with a real vLLM', found, (vllm) => {
     await expectGone(old)
     const view = await serving()
     expect(view).toMatchObject({ restarts: 1, adopted: false })
-    expect(world().findLog('engine phase', 'launching')).toHaveLength(2)
+    expect(world().findLog('engine starts')).toHaveLength(2)
     expect((await streamChat(remote('inference'), modelName)).events.at(-1)).toBe('[DONE]')
   })
 
