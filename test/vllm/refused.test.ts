@@ -18,11 +18,11 @@ const found = await provideVllm()
 
 describeWith('starts that a real vLLM refuses', found, (vllm) => {
   test('a flag that it does not know is named, and not tried again', async () => {
-    const world = await startWorld(vllm, { EXTRA_VLLM_ARGS: '--load-format dummy --no-such-flag 7' })
+    const world = await startWorld(vllm, { EXTRA_VLLM_ARGS: '--load-format dummy --no-such-flag' })
     const view = await world.untilPhase('given-up', 120_000)
     expect(view.problem).toMatchObject({
       code: 'vllm-bad-flag',
-      evidence: expect.stringMatching(/unrecognized arguments: --no-such-flag 7.*\(exit 2\)/),
+      evidence: expect.stringMatching(/unrecognized arguments: --no-such-flag \(exit 2\)/),
       remedy: expect.stringContaining('EXTRA_VLLM_ARGS'),
     })
     expect(world.findLog('engine starts')).toHaveLength(1)

@@ -1,6 +1,6 @@
 // The whole daemon around a real vLLM, from the first stage of its load to the end of everything. The tests are one story and
 // run in order: a load costs a minute, so all of them share three.
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readProcStat } from '../../src/core/proc.ts'
@@ -41,15 +41,21 @@ describeWith('the daemon with a real vLLM', found, (vllm) => {
     const before = await untilCoreLives(world())
     process.kill(world().daemon.pid()!, 'SIGKILL')
     const stages = new Set<string>()
+    let announced: number | undefined
     const view = await eventually(
       'the engine is adopted and serves',
       async () => {
         const now = await world().engine()
         if (now?.stage) stages.add(now.stage)
+        const said = now?.logPath !== undefined && readFileSync(now.logPath, 'utf8').includes('startup complete.')
+        if (said) announced ??= Date.now()
         return now?.adopted && now.phase === 'serving' && now
       },
       300_000,
     )
+    const [noticed] = world().findLog('engine phase', '"serving"')
+    // Some 10 ms where the machine has time; here two cores carry vLLM, the daemon and its world.
+    expect(Date.parse(String(noticed?.['time'])) - announced!).toBeLessThan(1500)
     expect(view).toMatchObject({ pid: before.pid, restarts: 0, model: modelName })
     expect(before.seen.filter((one) => !isAlive(one))).toEqual([])
     expect(stages.size).toBeGreaterThanOrEqual(2)
