@@ -64,7 +64,9 @@ test('P24 no secret is in a log, a status, a command line or a file for everybod
   ])
   for (const text of outputs) expect(text.length > 20 && needles.filter((one) => text.includes(one))).toEqual([])
   const logs = (await listFiles(join(world.machine.folder, 'log'))).filter((path) => !path.endsWith('frps.log'))
-  expect(logs.length).toBeGreaterThan(1)
+  expect(
+    logs.map((path) => path.split('/').at(-1)).filter((name) => name?.startsWith('engine-')).length,
+  ).toBeGreaterThan(0)
   for (const path of logs) {
     const text = await readFile(path, 'utf8')
     expect([path, needles.filter((one) => text.includes(one))]).toEqual([path, []])
