@@ -75,10 +75,14 @@ test('after a spot notice nothing of ours runs but the daemon, which waits to be
   const daemon = world.daemon()
   const pid = daemon.pid()
   world.metadata.knobs.spotAfter = 0
-  await eventually('only the daemon is left', async () => {
-    const left = await world.processes()
-    return left.every((one) => one.pid === pid) && (await world.log()).includes('"waits for the end of the instance"')
-  })
+  await eventually(
+    'only the daemon is left',
+    async () => {
+      const left = await world.processes()
+      return left.every((one) => one.pid === pid) && (await world.log()).includes('"waits for the end of the instance"')
+    },
+    60_000,
+  )
   // What it waits for must hold the process: nothing else does any more.
   const early = await Promise.race([daemon.ended, new Promise((resolve) => setTimeout(resolve, 500, 'it waits'))])
   expect(early).toBe('it waits')
