@@ -42,7 +42,7 @@ export interface Fleet extends Component {
   readonly engines: ReadonlySignal<readonly EngineView[]>
   readonly orders: Orders
   /**
-   * Engines of the daemon before us were looked for, and those that served were seen to serve (at most 1.5 s later). Until then
+   * Engines of the daemon before us were looked for, and those that served were seen to serve (at most 2.5 s later). Until then
    * callers wait: a restart of the daemon is no outage.
    */
   readonly settled: ReadonlySignal<boolean>

@@ -133,7 +133,7 @@ function createViews(roster: Roster, state: FleetState) {
 }
 
 /** Adopted engines that load need minutes, those that served one answer. */
-const settleBound = 1500
+const settleBound = 2500
 
 function settle(adopt: () => Promise<void>, roster: Roster, abort: AbortSignal): ReadonlySignal<boolean> {
   const settled = signal(false)

@@ -6,7 +6,7 @@ import { until } from '../core/watch.ts'
 import type { OnRequest } from './server.ts'
 
 /** Callers give a health probe 5 s. */
-const bound = 3000
+const bound = 4000
 
 export function holdUntil(ready: ReadonlySignal<boolean>, handle: OnRequest): OnRequest {
   return (request, response) => {
