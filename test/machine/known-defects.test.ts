@@ -14,7 +14,7 @@ import { startWorld, type World } from './world.ts'
 const run = promisify(execFile)
 const bin = join(import.meta.dirname, '..', '..', 'src', 'bin.ts')
 const oddName = 'NVIDIA "H100" \\ 80GB $(touch executed) {}'
-const shared: { world?: World; trap?: string } = {}
+const shared: { world?: World; trap?: string; end?: () => Promise<void> } = {}
 
 function worldOf(): World {
   if (!shared.world) throw new Error('the node did not boot')
@@ -25,11 +25,13 @@ beforeAll(async () => {
   shared.world = await startWorld({
     gpus: 4,
     tensorParallel: 2,
-    lastsUntil: afterAll,
+    lastsUntil: (end) => (shared.end = end),
     set: { EXTRA_VLLM_ARGS: '--enforce-eager --max-num-seqs 64', GPU_TYPE: oddName, REHEARSAL_LOAD_MS: '600' },
   })
   await shared.world.untilRegistered()
 })
+
+afterAll(() => shared.end?.(), 60_000)
 
 /** One run of the command line. @returns exit status and output */
 async function cli(args: string[], env: Record<string, string> = {}): Promise<{ code: number; text: string }> {
