@@ -1,5 +1,5 @@
 // Every problem that registration can show, with its remedy. README's table is made from here.
-import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 
 export const apiNodeProblems = {
   'api-node-unreachable': {
@@ -92,6 +92,4 @@ export const apiNodeProblems = {
 
 export type ApiNodeProblemCode = keyof typeof apiNodeProblems
 
-export function toProblem(code: ApiNodeProblemCode, evidence: string): Problem {
-  return { code, evidence, ...apiNodeProblems[code] }
-}
+export const toProblem = problemsOf(apiNodeProblems)

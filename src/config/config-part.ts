@@ -4,7 +4,7 @@ import type { Problem, Status } from '../api/status.ts'
 import type { Component } from '../core/component.ts'
 import { type Finding, renderFinding } from './finding.ts'
 import type { Startable } from './last-good.ts'
-import { configProblems } from './problems.ts'
+import { configProblems, toConfigProblem } from './problems.ts'
 
 /** It never changes: another configuration is another process. */
 export function configPart(loaded: Startable): Component {
@@ -46,5 +46,5 @@ export function problemOf(loaded: Startable): Problem | undefined {
 }
 
 function toProblem(code: keyof typeof configProblems, findings: readonly Finding[]): Problem {
-  return { code, ...configProblems[code], evidence: findings.map(renderFinding).join('\n') }
+  return toConfigProblem(code, findings.map(renderFinding).join('\n'))
 }

@@ -1,4 +1,5 @@
 // Every problem code of the configuration (README lists them).
+import { problemsOf } from '../core/problem.ts'
 
 export const configProblems = {
   'config-bad': {
@@ -20,3 +21,5 @@ export const configProblems = {
     remedy: 'free space in the state folder or make it writable; until then a bad edit stops the node',
   },
 } as const
+
+export const toConfigProblem = problemsOf(configProblems)

@@ -7,7 +7,7 @@ import type { Log } from '../core/log.ts'
 import { createStatus } from '../core/status-signal.ts'
 import { startListener } from '../http/listener.ts'
 import type { OnRequest } from '../http/server.ts'
-import { controlProblems } from './problems.ts'
+import { toControlProblem } from './problems.ts'
 
 export type ControlDeps = { config: ListenersConfig; fdStore: FdStore; onRequest: OnRequest; log: Log; drainMs: number }
 
@@ -25,10 +25,6 @@ export function startControl({ config, fdStore, onRequest, log, drainMs }: Contr
     })
   }
   const status = createStatus('closed')
-  status.set('degraded', 'the control listener stays closed', {
-    code: 'control-refused',
-    ...controlProblems['control-refused'],
-    evidence: refusal,
-  })
+  status.set('degraded', 'the control listener stays closed', toControlProblem('control-refused', refusal))
   return { name: 'listener control', status: status.signal, end: async () => {} }
 }

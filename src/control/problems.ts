@@ -1,4 +1,5 @@
 // The problems of the control surfaces; README's table is made from these.
+import { problemsOf } from '../core/problem.ts'
 
 export const controlProblems = {
   'control-socket': {
@@ -11,3 +12,5 @@ export const controlProblems = {
     remedy: 'set VLLM_ACCESS_KEY, or let HOST be 127.0.0.1',
   },
 } as const
+
+export const toControlProblem = problemsOf(controlProblems)

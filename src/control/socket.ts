@@ -7,7 +7,7 @@ import type { Component } from '../core/component.ts'
 import { Refusal, codeOf, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { createStatus } from '../core/status-signal.ts'
-import { controlProblems } from './problems.ts'
+import { toControlProblem } from './problems.ts'
 
 export type SocketRequest = { query: URLSearchParams; body: unknown; abort: AbortSignal }
 
@@ -28,11 +28,8 @@ export function startSocket(options: { path: string; routes: SocketRoutes; log: 
     () => status.set('ok', `listening on ${path}`),
     (error: unknown) => {
       log.error({ err: error }, 'control socket failed to open')
-      status.set('degraded', 'the command line cannot reach this daemon', {
-        code: 'control-socket',
-        ...controlProblems['control-socket'],
-        evidence: messageOf(error),
-      })
+      const problem = toControlProblem('control-socket', messageOf(error))
+      status.set('degraded', 'the command line cannot reach this daemon', problem)
     },
   )
   return {

@@ -1,5 +1,5 @@
 // Every problem that an engine can have: code, title, remedy. README's table is generated from here.
-import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 import { signatures } from './signatures.ts'
 
 const own = {
@@ -69,6 +69,4 @@ const diagnosed = Object.fromEntries(signatures.map(({ code, title, remedy }) =>
 
 export const engineProblems: Readonly<Record<string, { title: string; remedy: string }>> = { ...own, ...diagnosed }
 
-export function engineProblem(code: keyof typeof own, evidence: string): Problem {
-  return { code, ...own[code], evidence }
-}
+export const engineProblem = problemsOf(own)

@@ -1,5 +1,5 @@
 // Every problem that the fleet reports, for README and for whoever builds one.
-import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 
 export const fleetProblems = {
   'engine-crash-loop': {
@@ -48,6 +48,4 @@ export const fleetProblems = {
 
 export type FleetProblemCode = keyof typeof fleetProblems
 
-export function fleetProblem(code: FleetProblemCode, evidence: string, dependsOn?: string): Problem {
-  return { code, ...fleetProblems[code], evidence, ...(dependsOn !== undefined && { dependsOn }) }
-}
+export const fleetProblem = problemsOf(fleetProblems)

@@ -1,5 +1,5 @@
 // Everything that can be wrong with the GPUs, for the operator; README's table is made from this.
-import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 
 export const gpuProblems = {
   'gpu-driver-hangs': {
@@ -60,6 +60,4 @@ export const gpuProblems = {
 
 export type GpuProblemCode = keyof typeof gpuProblems
 
-export function toGpuProblem(code: GpuProblemCode, evidence: string): Problem {
-  return { code, ...gpuProblems[code], evidence }
-}
+export const toGpuProblem = problemsOf(gpuProblems)

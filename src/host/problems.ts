@@ -1,5 +1,5 @@
 // Everything that can be wrong with this machine around us; README's table is made from this.
-import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 
 export const hostProblems = {
   'second-daemon': {
@@ -34,6 +34,4 @@ export const hostProblems = {
 
 export type HostProblemCode = keyof typeof hostProblems
 
-export function toHostProblem(code: HostProblemCode, evidence: string): Problem {
-  return { code, ...hostProblems[code], evidence }
-}
+export const toHostProblem = problemsOf(hostProblems)

@@ -1,5 +1,5 @@
 // Everything that can be wrong with a listener, as the operator reads it. README's table is made from this one.
-import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 
 export const httpProblems = {
   'port-taken': {
@@ -22,6 +22,4 @@ export const httpProblems = {
 
 export type HttpProblemCode = keyof typeof httpProblems
 
-export function describeListenProblem(code: HttpProblemCode, evidence: string): Problem {
-  return { code, ...httpProblems[code], evidence }
-}
+export const describeListenProblem = problemsOf(httpProblems)

@@ -1,5 +1,6 @@
 // Everything that can be wrong with model files and the volume they are on; README's table is made from this.
 import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 
 export const modelProblems = {
   'model-name-invalid': {
@@ -72,9 +73,7 @@ export type ModelProblemCode = keyof typeof modelProblems
 
 export type ModelProblem = Problem & { code: ModelProblemCode }
 
-export function toModelProblem(code: ModelProblemCode, evidence: string): ModelProblem {
-  return { code, ...modelProblems[code], evidence }
-}
+export const toModelProblem = problemsOf(modelProblems)
 
 /** A bad world on its way up to where it becomes a status; never leaves this folder. */
 export class ModelTrouble extends Error {

@@ -1,5 +1,5 @@
 // Everything that can be wrong with PoC, as the operator reads it. README's table is made from this one.
-import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 
 export const pocProblems = {
   'poc-engine-missing': {
@@ -51,6 +51,4 @@ export const pocProblems = {
 
 export type PocProblemCode = keyof typeof pocProblems
 
-export function describeProblem(code: PocProblemCode, evidence: string, dependsOn?: string): Problem {
-  return { code, ...pocProblems[code], evidence, ...(dependsOn && { dependsOn }) }
-}
+export const describeProblem = problemsOf(pocProblems)

@@ -1,5 +1,5 @@
 // Everything that can be wrong with a tunnel, with what to do about it. README's table is made from this one.
-import type { Problem } from '../api/status.ts'
+import { problemsOf } from '../core/problem.ts'
 
 export const tunnelProblems = {
   'frpc-missing': {
@@ -101,7 +101,4 @@ export const tunnelProblems = {
 
 export type TunnelProblemCode = keyof typeof tunnelProblems
 
-export function toProblem(code: TunnelProblemCode, evidence: string): Problem {
-  const { title, remedy } = tunnelProblems[code]
-  return { code, title, evidence, remedy }
-}
+export const toProblem = problemsOf(tunnelProblems)
