@@ -2,7 +2,7 @@
 import type { Pool } from 'undici'
 import { within } from '../core/abort.ts'
 import { codeOf, messageOf } from '../core/errors.ts'
-import { createPool } from '../core/http-client.ts'
+import { createPool, readText } from '../core/http-client.ts'
 import { type HostPort, renderHostPort } from '../core/host-port.ts'
 import type { Answer } from './classify.ts'
 
@@ -52,18 +52,12 @@ async function send(pool: Pool, { method, path, body, timeoutMs }: Ask, abort: A
     headersTimeout: Math.ceil(timeoutMs),
     bodyTimeout: Math.ceil(timeoutMs),
   })
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > mostBytes) throw new Error(`answer is longer than ${mostBytes} bytes`)
-    chunks.push(chunk)
-  }
+  const text = await readText(answer.body, mostBytes)
   const { location } = answer.headers
   return {
     kind: 'answered',
     status: answer.statusCode,
-    text: Buffer.concat(chunks).toString('utf8'),
+    text,
     ...(typeof location === 'string' && { location }),
   }
 }

@@ -32,6 +32,18 @@ export function request(
   return (dispatcher ?? library().shared).request({ ...rest, method, origin, path: `${pathname}${search}` })
 }
 
+/** The body of an answer as text. @throws where it is longer than `longest` bytes */
+export async function readText(body: AsyncIterable<Buffer>, longest: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > longest) throw new Error(`answer is longer than ${longest} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
 function library(): Library {
   return (loaded.library ??= loadLibrary())
 }

@@ -2,7 +2,7 @@
 import type { Pool } from 'undici'
 import { codeOf, messageOf } from '../core/errors.ts'
 import { within } from '../core/abort.ts'
-import { createPool } from '../core/http-client.ts'
+import { createPool, readText } from '../core/http-client.ts'
 
 /** refused: nobody listens there. silent: no answer in time, or the connection broke. */
 export type Answer =
@@ -61,22 +61,11 @@ async function ask(pool: Pool, what: { path: string; body?: unknown }, options: 
       headersTimeout: timeout,
       bodyTimeout: timeout,
     })
-    const text = await readBounded(body)
+    const text = await readText(body, largestAnswer)
     return { kind: 'answer', status: statusCode, body: parseJson(text), text }
   } catch (error) {
     return codeOf(error) === 'ECONNREFUSED' ? { kind: 'refused' } : { kind: 'silent', why: messageOf(error) }
   }
-}
-
-async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {
-  const parts: Buffer[] = []
-  let size = 0
-  for await (const part of body) {
-    size += part.length
-    if (size > largestAnswer) throw new Error(`answer is longer than ${largestAnswer} bytes`)
-    parts.push(part)
-  }
-  return Buffer.concat(parts).toString('utf8')
 }
 
 function parseJson(text: string): unknown {

@@ -3,7 +3,7 @@
 import type { Agent } from 'undici'
 import { isAbort, within } from '../core/abort.ts'
 import { messageOf } from '../core/errors.ts'
-import { createAgent, request } from '../core/http-client.ts'
+import { createAgent, readText, request } from '../core/http-client.ts'
 
 /** `body` is the parsed JSON, undefined where the answer is none. */
 export type EngineAnswer = { status: number; text: string; body: unknown }
@@ -45,7 +45,7 @@ export function createEngineCalls(): EngineCalls {
             body: JSON.stringify(body),
           }),
         })
-        return toAnswer(answer.statusCode, await readText(answer.body))
+        return toAnswer(answer.statusCode, await readText(answer.body, longestAnswer))
       } catch (error) {
         if (!isAbort(error) && !signal.aborted)
           throw new Error(`${method} ${path}: ${messageOf(error)}`, { cause: error })
@@ -56,17 +56,6 @@ export function createEngineCalls(): EngineCalls {
     },
     close: async () => agent?.destroy(),
   }
-}
-
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of body) {
-    length += chunk.length
-    if (length > longestAnswer) throw new Error(`answer is longer than ${longestAnswer} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 function toAnswer(status: number, text: string): EngineAnswer {
