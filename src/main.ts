@@ -33,6 +33,7 @@ import type { Systemd } from './host/systemd.ts'
 import { toDevices } from './mlnode/gpu.ts'
 import { createNodeApp } from './mlnode/node-app.ts'
 import { readVolume } from './models/find-volume.ts'
+import { judgeCacheRoot } from './models/hf-home.ts'
 import { type Models, startModels } from './models/models.ts'
 import { startVolume } from './models/volume.ts'
 import { type Poc, startPoc } from './poc/poc.ts'
@@ -132,6 +133,7 @@ async function startEngines({ config, instanceId, part }: Context) {
   const volume = startVolume({ settings: config.models, log: part('volume') })
   const models = startModels({ settings: config.models, volume: volume.state, log: part('models') })
   const lives = createLives({ ...toEngineDeps(config), gpuMemoryBack: toMemoryBack(gpus), log: part('engine') })
+  const hfHome = await models.hfHome()
   const fleet = startFleet({
     config,
     files: (ref) => models.files(ref),
@@ -140,7 +142,7 @@ async function startEngines({ config, instanceId, part }: Context) {
     refreshGpus: () => gpus.refresh(),
     instanceId,
     lives,
-    engineHome: { home: homedir(), hfHome: await models.hfHome(), cacheRoot: config.engine.cacheRoot },
+    engineHome: { home: homedir(), hfHome, cacheRoot: judgeCacheRoot({ ...config.models, ...config.engine, hfHome }) },
     log: part('fleet'),
   })
   return { gpus, volume, models, fleet }

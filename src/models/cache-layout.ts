@@ -2,16 +2,19 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { judgeHfHome } from './hf-home.ts'
 import { isMountedBelow, type Mount } from './mounts.ts'
 
 export type CacheSettings = { hfHome?: string | undefined; volume?: string | undefined; volumeMount: string }
 
 /** HF_HOME as contracts/environment.md reads it: the data volume where there is one, else the home folder. */
 export async function pickHfHome(settings: CacheSettings, mounts: readonly Mount[]): Promise<string> {
-  if (settings.hfHome) return settings.hfHome
-  const onVolume = join(settings.volumeMount, 'huggingface')
-  if (settings.volume || isMountedBelow(mounts, onVolume)) return onVolume
-  return (await isFolder(join(onVolume, 'hub'))) ? onVolume : join(homedir(), '.cache', 'huggingface')
+  const { hfHome, volumeMount } = settings
+  const onVolume = join(volumeMount, 'huggingface')
+  // A volume that is named and not mounted yet: its place, and never the root disk.
+  const mounted = Boolean(settings.volume) || isMountedBelow(mounts, onVolume)
+  const hasHub = !hfHome && !mounted && (await isFolder(join(onVolume, 'hub')))
+  return judgeHfHome({ hfHome, volumeMount, mounted, hasHub, home: homedir() })
 }
 
 export function renderRepoFolder(hub: string, repo: string): string {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { describeConfig, renderDescribed } from '../../src/config/describe.ts'
 import { fields } from '../../src/config/field-table.ts'
 import { parseEnvFile } from '../../src/config/env-file.ts'
-import { pickCacheRoot, pickHfHome } from '../../src/config/hf-home.ts'
+import { judgeCacheRoot, judgeHfHome } from '../../src/models/hf-home.ts'
 import { judgeGiven } from '../../src/config/judge.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { editDistance, isOurs } from '../../src/config/names.ts'
@@ -102,7 +102,8 @@ test.each([
 ])('models and caches are where they belong with %s', (_with, facts, expected) => {
   const usual = { hfHome: undefined, cacheRoot: undefined, volumeMount: '/data' }
   const all = { ...usual, mounted: true, hasHub: false, home: '/home/g', ...facts }
-  expect([pickHfHome(all), pickCacheRoot(all)]).toEqual(expected)
+  const hfHome = judgeHfHome(all)
+  expect([hfHome, judgeCacheRoot({ ...all, hfHome })]).toEqual(expected)
 })
 
 test.each([

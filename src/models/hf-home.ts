@@ -2,12 +2,11 @@
 import { dirname, join } from 'node:path'
 
 export type HfFacts = {
-  /** HF_HOME and VLLM_CACHE_ROOT where set. */
+  /** HF_HOME where set. */
   hfHome: string | undefined
-  cacheRoot: string | undefined
   /** MODEL_VOLUME_MOUNT, `/data`. */
   volumeMount: string
-  /** Whether that, or its `huggingface` folder, is a mount point. */
+  /** Whether a data volume is named, or that or its `huggingface` folder, is a mount point. */
   mounted: boolean
   /** Whether `huggingface/hub` is there. */
   hasHub: boolean
@@ -16,14 +15,18 @@ export type HfFacts = {
 }
 
 /** HF_HOME as set, else `/data/huggingface` where that is on a mounted volume or holds a `hub` folder, else ~/.cache/huggingface. */
-export function pickHfHome({ hfHome, volumeMount, mounted, hasHub, home }: HfFacts): string {
+export function judgeHfHome({ hfHome, volumeMount, mounted, hasHub, home }: HfFacts): string {
   if (hfHome) return hfHome
   return mounted || hasHub ? join(volumeMount, 'huggingface') : join(home, '.cache', 'huggingface')
 }
 
 /** VLLM_CACHE_ROOT as set, else `vllm-cache` beside an HF_HOME on the volume, else undefined: vLLM's own default. */
-export function pickCacheRoot(facts: HfFacts): string | undefined {
-  if (facts.cacheRoot) return facts.cacheRoot
-  const hfHome = pickHfHome(facts)
-  return hfHome.startsWith(`${facts.volumeMount}/`) ? join(dirname(hfHome), 'vllm-cache') : undefined
+export function judgeCacheRoot(facts: {
+  cacheRoot: string | undefined
+  hfHome: string
+  volumeMount: string
+}): string | undefined {
+  const { cacheRoot, hfHome, volumeMount } = facts
+  if (cacheRoot) return cacheRoot
+  return hfHome.startsWith(`${volumeMount}/`) ? join(dirname(hfHome), 'vllm-cache') : undefined
 }
