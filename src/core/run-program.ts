@@ -1,5 +1,6 @@
 // Runs a short-lived program and says how it ended, as a value. Bounded in time and output; a hang costs its whole group.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { onAbort, within } from './abort.ts'
 import { codeOf, messageOf } from './errors.ts'
 
@@ -9,6 +10,7 @@ export type Outcome =
   | { kind: 'not-started'; code: string | undefined; why: string }
   /** Killed at the bound; `gone` resolves when the kernel let it go, which never happens in uninterruptible sleep. */
   | { kind: 'timed-out'; pid: number; gone: Promise<void>; stderr: string }
+  /** Killed on request and, where the kernel let it go within a second, gone. */
   | { kind: 'aborted' }
 
 export type ProgramOptions = {
@@ -50,11 +52,9 @@ function watchChild(child: ChildProcess, options: ProgramOptions, resolve: (outc
   const gone = new Promise<void>((settle) => child.once('exit', () => settle()))
   const forget = onAbort(bound, () => {
     killGroup(child)
-    finish(
-      options.abort?.aborted
-        ? { kind: 'aborted' }
-        : { kind: 'timed-out', pid: child.pid ?? 0, gone, stderr: stderr.text() },
-    )
+    if (options.abort?.aborted)
+      void Promise.race([gone, sleep(1000, undefined, { ref: false })]).then(() => finish({ kind: 'aborted' }))
+    else finish({ kind: 'timed-out', pid: child.pid ?? 0, gone, stderr: stderr.text() })
   })
   function finish(outcome: Outcome): void {
     forget()
@@ -65,6 +65,7 @@ function watchChild(child: ChildProcess, options: ProgramOptions, resolve: (outc
   }
   child.once('error', (error) => finish({ kind: 'not-started', code: codeOf(error), why: messageOf(error) }))
   child.once('exit', (code, signal) => {
+    if (bound.aborted) return
     const done = () =>
       finish({ kind: 'exited', code: code ?? (signal ? 128 : 1), stdout: stdout.text(), stderr: stderr.text() })
     child.once('close', done)

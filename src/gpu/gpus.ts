@@ -81,7 +81,8 @@ export function startGpus(deps: GpusDeps): Gpus {
       }),
     async end() {
       ending.abort()
-      await loop.ended
+      // Also a question that somebody else has asked: its nvidia-smi ends with it.
+      await Promise.all([loop.ended, ask()])
     },
   }
 }

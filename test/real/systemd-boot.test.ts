@@ -1,7 +1,7 @@
 // An instance's boots on real systemd: without a configuration, with wrong ones, with user-data that is late, and again.
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { bootNode, envFile, eventuallyInside, type NodeBed } from '../support/node-bed.ts'
 import { bringNodeImage } from '../support/node-image.ts'
 import { describeWith, provide } from '../support/real.ts'
@@ -35,6 +35,7 @@ describeWith('an instance that boots', provided, (image) => {
     bed = await bootNode('boot', image, { before: addCloudInit })
   })
   afterAll(() => bed?.[Symbol.asyncDispose]())
+  beforeEach(({ onTestFailed }) => onTestFailed(async () => console.error(await bed.journal())))
 
   const isRegistered = () =>
     eventuallyInside(

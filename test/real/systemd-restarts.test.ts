@@ -1,5 +1,5 @@
 // A loaded node on real systemd: everything that ends a daemon, an engine or a tunnel, while callers go on asking.
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { bootNode, eventuallyInside, type NodeBed } from '../support/node-bed.ts'
 import { bringNodeImage } from '../support/node-image.ts'
 import { describeWith, provide } from '../support/real.ts'
@@ -18,6 +18,7 @@ describeWith('a loaded node under systemd', provided, (image) => {
     await eventuallyInside('registered', async () => (await bed.registered())?.state.current_status === 'INFERENCE')
   })
   afterAll(() => bed?.[Symbol.asyncDispose]())
+  beforeEach(({ onTestFailed }) => onTestFailed(async () => console.error(await bed.journal())))
 
   /** Runs `act` under load and until the node serves again; every engine must be the one that it was. */
   async function underLoad(act: () => Promise<void>): Promise<{ result: LoopResult; from: number; to: number }> {

@@ -30,6 +30,8 @@ export interface NodeBed {
   /** Everything between the API node and its nodes so far. */
   calls(): Promise<Call[]>
   untilServing(): Promise<void>
+  /** What a failed test should say: failed units, and the end of the journal. */
+  journal(): Promise<string>
   /** Requests on :5000 until the returned function is called. */
   startLoop(): Promise<() => Promise<LoopResult>>
   [Symbol.asyncDispose](): Promise<void>
@@ -76,6 +78,7 @@ export async function bootNode(name: string, image: NodeImage, options: BootOpti
       }
       await eventuallyInside('both engines serve', isServing)
     },
+    journal: () => sh('systemctl --failed --no-legend --no-pager; journalctl -n 150 -o short-monotonic --no-pager; :'),
     startLoop: () => startLoop(container, image),
     async [Symbol.asyncDispose]() {
       world.kill('SIGKILL')
