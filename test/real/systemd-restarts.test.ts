@@ -21,23 +21,21 @@ describeWith('a loaded node under systemd', provided, (image) => {
   beforeEach(({ onTestFailed }) => onTestFailed(async () => console.error(await bed.journal())))
 
   /** Runs `act` under load and until the node serves again; every engine must be the one that it was. */
-  async function underLoad(act: () => Promise<void>): Promise<{ result: LoopResult; from: number; to: number }> {
+  async function underLoad(act: () => Promise<void>): Promise<{ result: LoopResult; from: number }> {
     await bed.untilServing()
     const [pids, main] = [await bed.engines(), await bed.show('MainPID')]
-    const stop = await bed.startLoop()
-    await pause(500)
+    const loop = await bed.startLoop()
+    // Before and after the event, so that there is something to compare with. A busy machine gets few done.
+    await loop.untilAnswered(4)
     const from = Date.now()
     await act()
     await eventuallyInside('another daemon', async () => !['0', main].includes(await bed.show('MainPID')))
     await eventuallyInside('it is ready', async () => (await bed.show('SubState')) === 'running')
     await bed.untilServing()
-    const to = Date.now()
-    await pause(500)
-    const result = await stop()
+    await loop.untilAnswered(4)
+    const result = await loop.stop()
     expect(await bed.engines()).toEqual(pids)
-    // A busy machine gets few done; what counts is that none failed.
-    expect(result.ok).toBeGreaterThan(3)
-    return { result, from, to }
+    return { result, from }
   }
 
   const restart = () => bed.sh('systemctl restart gonka-node').then(() => {})
@@ -67,9 +65,8 @@ describeWith('a loaded node under systemd', provided, (image) => {
   })
 
   test('a daemon that hangs is killed by the watchdog, and the next one takes over', async () => {
-    await bed.sh(
-      'mkdir -p /run/systemd/system/gonka-node.service.d && printf "[Service]\\nWatchdogSec=2\\n" > /run/systemd/system/gonka-node.service.d/watchdog.conf && systemctl daemon-reload && systemctl restart gonka-node',
-    )
+    await bed.writeDropIn('watchdog', 'WatchdogSec=2')
+    await bed.sh('systemctl restart gonka-node')
     const { result } = await underLoad(() =>
       bed.sh('kill -STOP $(systemctl show -P MainPID gonka-node)').then(() => {}),
     )
@@ -80,17 +77,16 @@ describeWith('a loaded node under systemd', provided, (image) => {
   test('kill -9 of an engine: it is started again, nothing of it is left, the other one serves meanwhile', async () => {
     await bed.untilServing()
     const [first = 0, second = 0] = await bed.engines()
-    const stop = await bed.startLoop()
-    await pause(300)
+    const loop = await bed.startLoop()
+    await loop.untilAnswered(4)
     await bed.sh(`kill -9 $(pgrep -P ${first})`)
     await eventuallyInside('another engine', async () => (await bed.engines())[0] !== first)
     await bed.untilServing()
-    const result = await stop()
+    await loop.untilAnswered(4)
+    const result = await loop.stop()
     expect((await bed.engines())[1]).toBe(second)
     expect(await bed.sh(`ps -o pid= -s ${first} || true`)).toBe('')
     expect(result.bad.filter(({ kind }) => /REFUSED/.test(kind))).toEqual([])
-    // A busy machine gets few done; what counts is that none failed.
-    expect(result.ok).toBeGreaterThan(3)
   })
 
   test('kill -9 of frpc: the tunnel is made again and carries requests, the engines stay', async () => {
@@ -108,33 +104,8 @@ describeWith('a loaded node under systemd', provided, (image) => {
     await eventuallyInside('another frpc carries requests', isProved)
     expect(await bed.engines()).toEqual(engines)
   })
-
-  test('systemctl stop leaves no process and a refusing port', async () => {
-    await bed.sh('systemctl stop gonka-node')
-    expect(await bed.sh('pgrep -u gonka -a || true')).toBe('')
-    expect(await bed.sh('curl -s -m 2 -o /dev/null http://127.0.0.1:5000/health; echo $?')).toBe('7\n')
-    expect(await bed.show('Result')).toBe('success')
-    expect(await bed.sh('ls /dev/shm /var/lib/gonka-node/engines')).not.toMatch(/psm_|engine-\d/)
-  })
-
-  test('a stop while the daemon crash-loops sweeps the engines that it left', async () => {
-    await bed.sh('systemctl start gonka-node')
-    await bed.untilServing()
-    await bed.sh(
-      'printf "[Service]\\nExecStart=\\nExecStart=/bin/false\\n" > /run/systemd/system/gonka-node.service.d/broken.conf && systemctl daemon-reload',
-    )
-    await killDaemon()
-    await eventuallyInside('it crash-loops', async () => Number(await bed.show('NRestarts')) >= 2)
-    expect(await bed.sh('pgrep -u gonka -f EngineCore | wc -l')).toBe('2\n')
-    await bed.sh('systemctl stop gonka-node')
-    expect(await bed.sh('pgrep -u gonka -a || true')).toBe('')
-    expect(await bed.sh('curl -s -m 2 -o /dev/null http://127.0.0.1:5000/health; echo $?')).toBe('7\n')
-  })
 })
 
 /** What failed before the first byte of an answer; a stream that outlasts the drain of a restart is cut. */
 const unbegun = ({ bad }: LoopResult) =>
   bad.filter(({ kind }) => !kind.startsWith('cut')).map(({ kind, at, ended }) => `${kind} after ${ended - at} ms`)
-
-/** Requests before and after the event, so that there is something to compare with. */
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

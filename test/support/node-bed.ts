@@ -32,9 +32,17 @@ export interface NodeBed {
   untilServing(): Promise<void>
   /** What a failed test should say: failed units, and the end of the journal. */
   journal(): Promise<string>
-  /** Requests on :5000 until the returned function is called. */
-  startLoop(): Promise<() => Promise<LoopResult>>
+  /** Requests on :5000 until stopped. */
+  startLoop(): Promise<RequestLoop>
+  /** Settings of the unit's [Service] section, in force from the next start on. */
+  writeDropIn(name: string, lines: string): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
+}
+
+export interface RequestLoop {
+  /** So many more are answered well. */
+  untilAnswered(count: number): Promise<void>
+  stop(): Promise<LoopResult>
 }
 
 export type BootOptions = {
@@ -80,6 +88,12 @@ export async function bootNode(name: string, image: NodeImage, options: BootOpti
     },
     journal: () => sh('systemctl --failed --no-legend --no-pager; journalctl -n 150 -o short-monotonic --no-pager; :'),
     startLoop: () => startLoop(container, image),
+    async writeDropIn(name, lines) {
+      const folder = '/run/systemd/system/gonka-node.service.d'
+      await sh(
+        `mkdir -p ${folder} && printf '[Service]\\n${lines}\\n' > ${folder}/${name}.conf && systemctl daemon-reload`,
+      )
+    },
     async [Symbol.asyncDispose]() {
       world.kill('SIGKILL')
       await container[Symbol.asyncDispose]()
@@ -95,13 +109,41 @@ async function startWorld(container: Container, { frps, frpsConfig, model }: Nod
   return world
 }
 
-async function startLoop(container: Container, { model }: NodeImage): Promise<() => Promise<LoopResult>> {
+async function startLoop(container: Container, { model }: NodeImage): Promise<RequestLoop> {
   const loop = container.inNetwork(process.execPath, [join(import.meta.dirname, 'request-loop.ts'), '--model', model])
-  const result = firstLine(loop)
-  return async () => {
-    loop.stdin?.end()
-    return JSON.parse(await result) as LoopResult
+  const told: { ok: number; result?: LoopResult } = { ok: 0 }
+  const ended = whenEnded(loop, (line) => {
+    const one = JSON.parse(line) as { ok: number } | LoopResult
+    told.ok = one.ok
+    if ('sent' in one) told.result = one
+  })
+  // Told to whoever waits; nobody may.
+  ended.catch(() => {})
+  return {
+    async untilAnswered(count) {
+      const wanted = told.ok + count
+      await Promise.race([eventuallyInside(`${count} more are answered`, async () => told.ok >= wanted), ended])
+    },
+    async stop() {
+      loop.stdin?.end()
+      await ended
+      if (!told.result) throw new Error('the request loop ended without a result')
+      return told.result
+    },
   }
+}
+
+/** @throws with what it said on stderr where it ends with another status than 0 */
+function whenEnded(child: ChildProcess, onLine: (line: string) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let errors = ''
+    child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+    if (child.stdout) createInterface(child.stdout).on('line', onLine)
+    child.once('close', (code) => {
+      if (code === 0) resolve()
+      else reject(new Error(`a program in the container's network ended with ${code}: ${errors}`))
+    })
+  })
 }
 
 function firstLine(child: ChildProcess): Promise<string> {

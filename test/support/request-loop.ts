@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Asks :5000 all the time, each request on a connection of its own, every fourth as a stream; at the end of its stdin prints
-// how they ended: {"sent":n,"ok":n,"bad":[{"at","ended","kind","stream"}]}, times in ms since 1970.
+// Asks :5000 all the time, each request on a connection of its own, every fourth as a stream. Prints a line for each that was
+// answered well, {"ok":n}, and at the end of its stdin how they ended, times in ms since 1970:
+// {"sent":n,"ok":n,"bad":[{"at","ended","kind","stream"}]}.
 import { request } from 'node:http'
 import { parseArgs } from 'node:util'
 
@@ -59,7 +60,7 @@ if (import.meta.main) {
       const { kind } = await ask(Number(values.port ?? 5000), values.model ?? '', stream)
       const ended = Date.now()
       result.slowest = Math.max(result.slowest, ended - at)
-      if (kind === 'ok') result.ok += 1
+      if (kind === 'ok') process.stdout.write(`{"ok":${(result.ok += 1)}}\n`)
       else result.bad.push({ at, ended, kind, stream })
       // Refusals come at once: without a pause they would be all that the loop does.
       await new Promise((resolve) => setTimeout(resolve, kind === 'ok' ? 5 : 50))
