@@ -54,7 +54,9 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   const ending = await whenEnding({ node, loaded, signals, systemd, log, abort: abort.signal })
   abort.abort()
   log.info({ intent: ending.intent }, `ending: ${ending.why}`)
-  // To systemd a stopping unit that does not end within TimeoutStopSec hangs; who waits for the instance's end does not.
+  // DRAIN_TIMEOUT and ENGINE_STOP_TIMEOUT may be longer than what TimeoutStopSec= leaves for them.
+  systemd.extendStop(node.machine.endsWithin)
+  // To systemd a stopping unit that does not end within its time hangs; who waits for the instance's end does not.
   if (ending.intent !== 'leave') systemd.stopping()
   systemd.status(`ending (${ending.intent}): ${ending.why}`)
   await node.machine.end(ending.intent)

@@ -37,6 +37,11 @@ export class Machine {
     return part
   }
 
+  /** ms; how long the end of all parts may take at the worst. */
+  get endsWithin(): number {
+    return this.#parts.peek().reduce((sum, { endsWithin = usualEnd }) => sum + endsWithin, 0)
+  }
+
   /** Ends every part, last added first, one after another. Never rejects; the first intent wins. */
   end(intent: Intent): Promise<void> {
     this.#ending ??= this.#endAll(intent)

@@ -15,12 +15,14 @@ export interface Systemd {
   /** One line for `systemctl status`; sent only when it changed. */
   status(line: string): void
   stopping(): void
+  /** From now on a stop may take `bound` ms, whatever TimeoutStopSec= says: extended from the event loop, so a hung one is not. */
+  extendStop(bound: number): void
   /** Feeds the watchdog from the event loop as long as `check` finds nothing wrong. Does nothing without WatchdogSec=. */
   feedWatchdog(check: () => string | undefined): void
   readonly fdStore: FdStore
   /** Asked on SIGTERM. In doubt restart: engines stay (facts/systemd.md 3.7). At most 1 s. */
   intentOfJob(): Promise<'restart' | 'stop'>
-  /** Ends the watchdog's timer. */
+  /** Ends its timers. */
   end(): void
 }
 
@@ -32,6 +34,8 @@ type Deps = {
   send?: SendNotify
   systemctl?: string
   unit?: string
+  /** ms between two extensions of a stop. */
+  extendEvery?: number
 }
 
 const ours = ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']
@@ -43,12 +47,19 @@ export async function startSystemd(deps: Deps): Promise<Systemd> {
   const send = deps.send ?? (await openSend(given['NOTIFY_SOCKET'], log))
   const watchdog =
     given['WATCHDOG_PID'] && Number(given['WATCHDOG_PID']) !== process.pid ? 0 : Number(given['WATCHDOG_USEC'] ?? 0)
-  const timers: { watchdog?: NodeJS.Timeout } = {}
+  const timers: { watchdog?: NodeJS.Timeout; stop?: NodeJS.Timeout } = {}
   const told = { status: '' }
   return {
     active: send !== undefined,
     ready: () => send?.('READY=1'),
     stopping: () => send?.('STOPPING=1'),
+    extendStop(bound) {
+      if (!send) return
+      clearInterval(timers.stop)
+      const extend = createExtender(send, bound, deps.extendEvery ?? 10_000)
+      extend()
+      timers.stop = setInterval(extend, deps.extendEvery ?? 10_000).unref()
+    },
     status(line) {
       const next = line.replaceAll(/\s+/g, ' ').trim().slice(0, 400)
       if (next === told.status) return
@@ -64,7 +75,10 @@ export async function startSystemd(deps: Deps): Promise<Systemd> {
     },
     fdStore: send ? createFdStore(send, given, log) : noFdStore,
     intentOfJob: () => askJob(deps.systemctl ?? 'systemctl', deps.unit ?? parseOwnUnit(readOwnCgroup()), log),
-    end: () => clearInterval(timers.watchdog),
+    end() {
+      clearInterval(timers.watchdog)
+      clearInterval(timers.stop)
+    },
   }
 }
 
@@ -105,6 +119,15 @@ function checkSafely(check: () => string | undefined): string | undefined {
     return check()
   } catch (error) {
     return messageOf(error)
+  }
+}
+
+/** Each one reaches over two that get lost, the last one no further than the bound; systemd ignores what shortens its own. */
+function createExtender(send: SendNotify, bound: number, every: number): () => void {
+  const over = performance.now() + bound
+  return () => {
+    const left = Math.min(3 * every, over - performance.now())
+    if (left > 0) send(`EXTEND_TIMEOUT_USEC=${Math.ceil(left * 1000)}`)
   }
 }
 

@@ -63,6 +63,7 @@ test('a part that never ends is left behind after its time, and the others end',
   const machine = new Machine(silentLog)
   machine.add(part('listeners', 'ok', { end: async () => void order.push('listeners') }))
   machine.add({ ...part('frozen disk', 'ok', { end: () => new Promise(() => {}) }), endsWithin: 20 })
+  expect(machine.endsWithin).toBe(15_020)
   await machine.end('stop')
   expect(order).toEqual(['listeners'])
 })

@@ -88,6 +88,23 @@ test('the watchdog is fed while the invariants hold, and starves when one breaks
   await eventually('fed again', () => sent.length > fed)
 })
 
+test('a long stop is told to systemd again and again, and never beyond its bound', async () => {
+  const sent: { ms: number; until: number }[] = []
+  const send = (line: string) => {
+    const ms = Number(/^EXTEND_TIMEOUT_USEC=(\d+)$/.exec(line)?.[1]) / 1000
+    sent.push({ ms, until: performance.now() + ms })
+  }
+  const systemd = await startSystemd({ log: silentLog, env: {}, send, extendEvery: 100 })
+  onTestFinished(() => systemd.end())
+  const began = performance.now()
+  systemd.extendStop(1500)
+  expect(sent[0]?.ms).toBe(300)
+  await eventually('one that the bound cuts short', () => (sent.at(-1)?.ms ?? 300) < 300)
+  expect(sent.length).toBeGreaterThan(2)
+  // Sent a moment after its own reckoning.
+  expect(Math.max(...sent.map(({ until }) => until))).toBeLessThan(began + 1500 + 50)
+})
+
 test('a watchdog that is meant for another process is not fed', async () => {
   const sent: string[] = []
   const systemd = await startSystemd({
