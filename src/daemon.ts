@@ -12,7 +12,7 @@ import { createLog, type Log } from './core/log.ts'
 import { createSecrets } from './core/secrets.ts'
 import { until, watch } from './core/watch.ts'
 import { pickStatePlace } from './host/spare-state.ts'
-import { takeStateLock, type StateLock } from './host/state-lock.ts'
+import { takeStateLock, waitForStateLock, type StateLock } from './host/state-lock.ts'
 import { startSystemd, type Systemd } from './host/systemd.ts'
 import { catchSignals, type Ending, type Signals, whenEnding } from './endings.ts'
 import { startNode } from './main.ts'
@@ -25,6 +25,9 @@ const leaveBound = 600_000
 
 /** A port that is tried again and again must not fail the start: the node says what is wrong. */
 const readyBound = 5000
+
+/** A second daemon waits so long for the end of the first; less than TimeoutStartSec=. */
+const secondBound = 60_000
 
 /** @param say for a person at a terminal; everything else is a log line. @returns the exit status */
 export async function runDaemon(say: (line: string) => void): Promise<number> {
@@ -39,8 +42,8 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   endOnBugs(log)
   const systemd = await startSystemd({ log: log.child({ part: 'systemd' }) })
   if (!config) return refuseToStart(loaded, systemd, say)
-  const lock = await lockState(config, log, say)
-  if (lock === 'busy') return status.busy
+  const lock = await lockState(config, { log, say, systemd, signals })
+  if (lock === 'busy') return isAskedToEnd(signals) ? status.ok : status.busy
   tellFindings(loaded, log)
   const place = await pickStatePlace({ ...config.host, log: log.child({ part: 'state' }) })
   const settled = { ...config, host: { ...config.host, stateDir: place.folder } }
@@ -70,6 +73,8 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   return finish(ending, systemd, log)
 }
 
+const isAskedToEnd = ({ SIGTERM, SIGINT }: Signals) => SIGTERM.peek() + SIGINT.peek() > 0
+
 /** Its own timer holds the process: nothing else does any more. */
 async function whenStopped(signals: Signals): Promise<void> {
   const over = new AbortController()
@@ -94,13 +99,14 @@ function refuseToStart(loaded: Startable, systemd: Systemd, say: (line: string) 
   return status.configuration
 }
 
-async function lockState(
-  config: Config,
-  log: Log,
-  say: (line: string) => void,
-): Promise<StateLock | 'busy' | undefined> {
+type Around = { log: Log; say: (line: string) => void; systemd: Systemd; signals: Signals }
+
+/** systemd would start us again every 500 ms: under it we wait ourselves. Anybody else is told at once. */
+async function lockState(config: Config, around: Around): Promise<StateLock | 'busy' | undefined> {
+  const { log, say, systemd } = around
+  const { stateDir } = config.host
   try {
-    return await takeStateLock(config.host.stateDir)
+    return await (systemd.active ? lockPatiently(stateDir, around) : takeStateLock(stateDir))
   } catch (error) {
     if (error instanceof Refusal) {
       say(`gonka-node: ${messageOf(error)}; ${error.remedy}`)
@@ -108,6 +114,27 @@ async function lockState(
     }
     log.error({ err: error }, 'the state folder cannot be locked: running without the lock')
     return undefined
+  }
+}
+
+async function lockPatiently(stateDir: string, { log, systemd, signals }: Around): Promise<StateLock> {
+  const over = new AbortController()
+  const abort = within(secondBound, over.signal)
+  const asked = [signals.SIGTERM, signals.SIGINT].map((signal) => until(signal, (count) => count > 0, abort))
+  Promise.race(asked).then(
+    () => over.abort(),
+    () => {},
+  )
+  try {
+    return await waitForStateLock(stateDir, {
+      abort,
+      tell(refused) {
+        log.warn({ code: refused.code, bound: secondBound }, `waits: ${messageOf(refused)}; ${refused.remedy}`)
+        systemd.status(`waits: ${messageOf(refused)}`)
+      },
+    })
+  } finally {
+    over.abort()
   }
 }
 

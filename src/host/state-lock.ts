@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, realpath } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
+import { systemClock } from '../core/clock.ts'
 import { codeOf, Refusal } from '../core/errors.ts'
 import { hostProblems } from './problems.ts'
 
@@ -24,6 +25,28 @@ export async function takeStateLock(stateDir: string): Promise<StateLock> {
       throw new Refusal('second-daemon', 409, `state folder ${folder} is in use by gonka-node with ${holder}`, {
         remedy: hostProblems['second-daemon'].remedy,
       })
+  }
+}
+
+type Wait = {
+  /** The end of the wait. */
+  abort: AbortSignal
+  /** Who is waited for; called once. */
+  tell: (refused: Refusal) => void
+  /** ms between two tries. */
+  every?: number
+}
+
+/** For a daemon that would be started again and again: the first one may end soon. @throws as takeStateLock, once aborted */
+export async function waitForStateLock(stateDir: string, { abort, tell, every = 1000 }: Wait): Promise<StateLock> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await takeStateLock(stateDir)
+    } catch (error) {
+      if (!(error instanceof Refusal) || abort.aborted) throw error
+      if (tries === 1) tell(error)
+      await systemClock.wait(every, abort)
+    }
   }
 }
 

@@ -6,13 +6,13 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { Refusal } from '../../src/core/errors.ts'
-import { takeStateLock } from '../../src/host/state-lock.ts'
+import { takeStateLock, waitForStateLock } from '../../src/host/state-lock.ts'
 import { tempDir } from '../support/temp-dir.ts'
 
 /** Another daemon as far as the lock is concerned. Resolves with its pid once it holds it. */
 function startHolder(stateDir: string) {
   const lock = JSON.stringify(join(import.meta.dirname, '../../src/host/state-lock.ts'))
-  const program = `import { takeStateLock } from ${lock}; await takeStateLock(process.argv[1]); console.log('held'); setInterval(() => {}, 1000)`
+  const program = `import { takeStateLock, waitForStateLock } from ${lock}; await takeStateLock(process.argv[1]); console.log('held'); setInterval(() => {}, 1000)`
   const child = spawn(process.execPath, ['--input-type=module', '-e', program, stateDir], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -45,6 +45,31 @@ test('a frozen daemon still holds its state', async () => {
   await first.held
   first.child.kill('SIGSTOP')
   await expect(takeStateLock(stateDir)).rejects.toMatchObject({ code: 'second-daemon' })
+})
+
+test('whoever waits for the lock is told once by whom it is held, and has it as soon as that one is gone', async () => {
+  const stateDir = await tempDir()
+  const first = startHolder(stateDir)
+  await first.held
+  const told: string[] = []
+  const tell = ({ message }: Refusal) => {
+    told.push(message)
+    first.child.kill('SIGKILL')
+  }
+  const lock = await waitForStateLock(stateDir, { abort: AbortSignal.timeout(20_000), tell, every: 10 })
+  await lock.release()
+  expect(told).toEqual([expect.stringContaining(`pid ${first.child.pid}`)])
+})
+
+test('a wait for the lock has an end, and then names the holder', async () => {
+  const stateDir = await tempDir()
+  const lock = await takeStateLock(stateDir)
+  const wait = waitForStateLock(stateDir, { abort: AbortSignal.timeout(100), tell: () => {}, every: 10 })
+  await expect(wait).rejects.toMatchObject({
+    code: 'second-daemon',
+    message: expect.stringContaining(`${process.pid}`),
+  })
+  await lock.release()
 })
 
 test('daemons on different state folders do not see each other, and a released lock can be taken again', async () => {
