@@ -14,7 +14,7 @@ import { parseBody } from '../http/pydantic-issues.ts'
 import type { ModelRef, ModelState } from '../models/files.ts'
 import type { MlnodeDeps } from './deps.ts'
 
-export function addModels(app: FastifyInstance, { models, clock }: MlnodeDeps): void {
+export function addModels(app: FastifyInstance, { models, fleet, clock }: MlnodeDeps): void {
   app.post('/api/v1/models/status', async (request): Promise<ModelStatusAnswer> => {
     const ref = toRef(parseBody(modelBody, request.body))
     return toStatusAnswer(ref, await models.status(ref), clock)
@@ -29,7 +29,7 @@ export function addModels(app: FastifyInstance, { models, clock }: MlnodeDeps): 
   })
   app.delete('/api/v1/models', async (request): Promise<DeleteAnswer> => {
     const ref = toRef(parseBody(modelBody, request.body))
-    return { status: await models.remove(ref), model: toName(ref) }
+    return { status: await models.remove(ref, findUsers(fleet, ref)), model: toName(ref) }
   })
   app.get('/api/v1/models/list', async (): Promise<ModelListAnswer> => {
     const all = await models.list()
@@ -39,6 +39,12 @@ export function addModels(app: FastifyInstance, { models, clock }: MlnodeDeps): 
     const { cacheBytes, availableBytes, path } = await models.space()
     return { cache_size_gb: toGb(cacheBytes), available_gb: toGb(availableBytes), cache_path: path }
   })
+}
+
+/** A parked engine was stopped by its owner: who deletes then means it. */
+function findUsers({ upstreams }: MlnodeDeps['fleet'], { repo }: ModelRef): string[] {
+  const using = upstreams.peek().filter(({ model, state }) => model === repo && /loading|serving/.test(state.peek()))
+  return using.map(({ slot, state }) => `engine ${slot} (${state.peek()})`)
 }
 
 function toStatusAnswer(ref: ModelRef, { status, startedAt, error }: ModelState, clock: Clock): ModelStatusAnswer {

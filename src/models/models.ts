@@ -37,8 +37,12 @@ export interface ModelsOnDisk {
   status(ref: ModelRef): Promise<ModelState>
   /** ignored: HF_HUB_OFFLINE. @throws Refusal 400, 409 `already-downloading`, 429 `too-many-downloads` */
   download(ref: ModelRef): Promise<'started' | 'ignored'>
-  /** Ends a download, else deletes the whole repository. @throws Refusal 400, 404 `model-not-cached` */
-  remove(ref: ModelRef): Promise<'deleted' | 'cancelled'>
+  /**
+   * Ends a download, else deletes the whole repository.
+   * @param users who has its files open: it is not deleted below them
+   * @throws Refusal 400, 404 `model-not-cached`, 409 `model-in-use`
+   */
+  remove(ref: ModelRef, users?: readonly string[]): Promise<'deleted' | 'cancelled'>
   list(): Promise<readonly { model: ModelRef; status: ModelState['status'] }[]>
   space(): Promise<ModelSpace>
 }
@@ -97,7 +101,7 @@ export function startModels(deps: ModelsDeps): Models {
         return readState(shop, ref)
       },
       download: async (ref) => download(shop, ref),
-      remove: (ref) => remove(shop, ref),
+      remove: (ref, users) => remove(shop, ref, users),
       list: () => list(shop),
       space: () => place.measure(),
     },
@@ -179,12 +183,16 @@ function download(shop: Shop, ref: ModelRef): 'started' | 'ignored' {
   return 'started'
 }
 
-async function remove(shop: Shop, ref: ModelRef): Promise<'deleted' | 'cancelled'> {
+async function remove(shop: Shop, ref: ModelRef, users: readonly string[] = []): Promise<'deleted' | 'cancelled'> {
   checkRepository(ref)
   if (await shop.desk.cancel(ref)) return 'cancelled'
   const folder = renderRepoFolder(await shop.place.cache(), ref.repo)
   const isHere = (await isFolder(folder)) && (ref.revision === undefined || (await look(shop, ref)).kind !== 'absent')
   if (!isHere) throw new Refusal('model-not-cached', 404, `${renderRef(ref)} is not in ${folder}`)
+  if (users.length > 0)
+    throw new Refusal('model-in-use', 409, `${ref.repo} is in use by ${users.join(', ')}`, {
+      remedy: 'Stop inference first with POST /api/v1/inference/down',
+    })
   shop.desk.forget(ref)
   for (const one of wantedOf(shop, ref.repo))
     one.files.value = { kind: 'missing', problem: toModelProblem('model-removed', ref.repo) }

@@ -3,6 +3,7 @@ import { signal } from '@preact/signals-core'
 import { request } from 'undici'
 import { expect, test } from 'vitest'
 import { Refusal } from '../../src/core/errors.ts'
+import { Upstream } from '../../src/engine/upstream.ts'
 import type { Inventory } from '../../src/gpu/inventory.ts'
 import { renderNanoseconds } from '../../src/mlnode/clock.ts'
 import type { ModelsOnDisk } from '../../src/models/models.ts'
@@ -139,6 +140,21 @@ test('a download is accepted, ignored offline, or refused', async () => {
     })
   }
   expect((await call(`${url}/api/v1/models/download`, { hf_repo: ' ' })).status).toBe(422)
+})
+
+test('a model that engines serve or load is not deleted below them; one that was stopped is', async () => {
+  const asked: (readonly string[])[] = []
+  const fleet = createFleet(3)
+  fleet.upstreams.value = (['serving', 'loading', 'parked'] as const).map(
+    (state, slot) => new Upstream({ id: `engine-${slot}`, slot, port: 5001, model: 'org/name', hasPoc: true, state }),
+  )
+  const remove: ModelsOnDisk['remove'] = async (_ref, users = []) => {
+    asked.push(users)
+    return 'deleted'
+  }
+  const { url } = await startNode({ fleet, deps: { models: { ...noModels, remove } } })
+  for (const repo of ['org/name', 'org/other']) await call(`${url}/api/v1/models`, { hf_repo: repo }, 'DELETE')
+  expect(asked).toEqual([['engine 0 (serving)', 'engine 1 (loading)'], []])
 })
 
 test('models are listed, deleted and weighed', async () => {

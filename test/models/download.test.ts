@@ -207,6 +207,9 @@ test('the routes: status, a second download 409, too many 429, delete cancels an
   hub.knobs.speed = 0
   await eventually('b is there', async () => (await onDisk.status({ repo: 'org/b' })).status === 'DOWNLOADED')
   expect((await onDisk.space()).cacheBytes).toBeGreaterThan(15_000)
+  const inUse = { code: 'model-in-use', status: 409, message: 'org/b is in use by engine 0 (serving)' }
+  await expect(onDisk.remove({ repo: 'org/b' }, ['engine 0 (serving)'])).rejects.toMatchObject(inUse)
+  expect((await onDisk.status({ repo: 'org/b' })).status).toBe('DOWNLOADED')
   expect(await onDisk.remove({ repo: 'org/b' })).toBe('deleted')
   await expect(onDisk.remove({ repo: 'org/b' })).rejects.toMatchObject({ status: 404 })
   await expect(onDisk.status({ repo: '../../../etc' })).rejects.toMatchObject({ status: 400 })
