@@ -58,6 +58,9 @@ function toHub(plan: EnvironmentPlan): Record<string, string> {
   }
 }
 
+/** What the daemon decides for an engine on GPUs, whatever the operator says. */
+export const deviceNames: ReadonlySet<string> = new Set(['CUDA_DEVICE_ORDER', 'CUDA_VISIBLE_DEVICES'])
+
 /** The order of nvidia-smi, which our indices come from, is that of the bus. */
 function toDevices(gpus: readonly number[]): Record<string, string> {
   return gpus.length === 0 ? {} : { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: gpus.join(',') }

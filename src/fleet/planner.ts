@@ -5,7 +5,7 @@ import type { Problem } from '../api/status.ts'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { buildArgv } from '../engine/argv.ts'
-import { buildEnvironment } from '../engine/environment.ts'
+import { buildEnvironment, deviceNames } from '../engine/environment.ts'
 import { readModelShape } from '../engine/model-shape.ts'
 import type { ModelShape } from '../engine/parallel.ts'
 import { type Detected, detectProfile } from '../engine/profile.ts'
@@ -110,13 +110,12 @@ const unrecorded = /TOKEN|KEY|SECRET|PASSW|proxy/i
 
 /**
  * What the operator sets, told from what the daemon adds: another version of the daemon may add other things, and that is no
- * reason to unload a model.
+ * reason to unload a model. What the daemon decides by the GPUs is told by the plan's GPUs already.
  */
 function pickOperatorEnv(env: Readonly<Record<string, string>>, engineEnv: Readonly<Record<string, string>>) {
+  const isTheirs = (name: string) => Object.hasOwn(engineEnv, name) || /^(POC|NCCL)_/.test(name)
   return Object.fromEntries(
-    Object.entries(env).filter(
-      ([name]) => (Object.hasOwn(engineEnv, name) || /^(POC|NCCL)_/.test(name)) && !unrecorded.test(name),
-    ),
+    Object.entries(env).filter(([name]) => isTheirs(name) && !deviceNames.has(name) && !unrecorded.test(name)),
   )
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { EngineView } from '../../src/fleet/fleet.ts'
 import { eventually } from '../support/eventually.ts'
-import { fleetBed, forever, toGpus } from './bed.ts'
+import { fleetBed, forever, toConfig, toGpus } from './bed.ts'
 import { crashProblem } from './fake-world.ts'
 
 const phases = (views: readonly EngineView[]) => views.map((one) => one.phase)
@@ -70,6 +70,18 @@ test('engines of the daemon before are kept after a restart, loading ones as wel
   await eventually('restarted once', () => second.engines.value.some((one) => !one.adopted && one.restarts === 1))
 })
 
+test('engines are kept after a restart whatever the operator says about the order of devices', async () => {
+  const { start, end, world, alive, root } = await fleetBed()
+  const config = toConfig(root, {}, { engineEnv: { CUDA_DEVICE_ORDER: 'FASTEST_FIRST', NCCL_DEBUG: 'WARN' } })
+  const first = start({ config })
+  await alive(2)
+  world.ready()
+  await end(first, 'restart')
+  const second = start({ config })
+  await eventually('both serve', () => second.status.value.summary === '2 of 2 engines serve Test/A')
+  expect(world.launches).toHaveLength(2)
+})
+
 test('engines that are not wanted any more are ended first, and only then replaced', async () => {
   const { start, end, world, alive, root } = await fleetBed()
   const first = start()
@@ -77,7 +89,6 @@ test('engines that are not wanted any more are ended first, and only then replac
   world.ready()
   await end(first, 'restart')
   world.endsAtOnce = false
-  const { toConfig } = await import('./bed.ts')
   start({ config: toConfig(root, { extraArgs: '--max-model-len 4096' }) })
   await eventually('both are ending', () => world.alive().every((one) => one.phase === 'ending'))
   expect(world.launches).toHaveLength(2)
