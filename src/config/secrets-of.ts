@@ -4,7 +4,6 @@ import { splitWords } from './fields.ts'
 import type { Given } from './given.ts'
 import { isOurs } from './names.ts'
 import { looksSecret } from './portable.ts'
-import type { Config } from './schema.ts'
 import { unusedVariables } from './unused-variables.ts'
 
 const secretNames: ReadonlySet<string> = new Set([
@@ -24,15 +23,6 @@ export function secretsOfGiven(given: Given): string[] {
     return secretsInUrl(value)
   })
   return [...new Set(found)].filter((one) => one !== '')
-}
-
-export function secretsOf(config: Config): string[] {
-  const own = fields
-    .filter(({ meta }) => meta.secret)
-    .map(({ slice, key }) => (config[slice] as Record<string, unknown>)[key])
-  const passed = Object.entries(config.engineEnv).flatMap(([name, value]) => (isSecretName(name) ? [value] : []))
-  const all = [...own, ...passed, ...secretsBelow(config.registration.json), ...secretsInWords(config.engine.extraArgs)]
-  return [...new Set(all)].filter((one): one is string => typeof one === 'string' && one !== '')
 }
 
 function secretsInJson(text: string): string[] {

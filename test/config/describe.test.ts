@@ -7,7 +7,6 @@ import { judgeGiven } from '../../src/config/judge.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { editDistance, isOurs } from '../../src/config/names.ts'
 import { renderExample } from '../../src/config/reference.ts'
-import { secretsOf } from '../../src/config/secrets-of.ts'
 import { engineVariable } from '../../src/config/engine-env.ts'
 import { configPlaces } from '../support/config-places.ts'
 
@@ -71,10 +70,8 @@ test('the description tells value, origin and meaning of each setting, and no se
 
 test('every secret of a configuration is told to the redactor', async () => {
   const loaded = await loadConfig(await configPlaces(secretFile))
-  const config = loaded.kind === 'ok' ? loaded.config : undefined
-  const all = ['hush-frp', 'hush access', 'hush-hf', 'hush-poc', 'hush-arg', 'hush-json']
-  expect(config && secretsOf(config)).toEqual(expect.arrayContaining(all))
-  expect(loaded.secrets).toEqual(expect.arrayContaining([...all, 'hush-dash', 'hush-url', 'hush-odd']))
+  const own = ['hush-frp', 'hush access', 'hush-hf', 'hush-poc', 'hush-arg', 'hush-json']
+  expect(loaded.secrets).toEqual(expect.arrayContaining([...own, 'hush-dash', 'hush-url', 'hush-odd']))
 })
 
 test('the example reads without a warning, names every setting, and says the defaults', () => {
