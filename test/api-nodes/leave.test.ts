@@ -11,6 +11,8 @@ const enabled = (node: Awaited<ReturnType<typeof rehearse>>, id = '0042') =>
 
 test('leaving disables the node at every API node, deletes nothing, and registers nothing afterwards', async () => {
   const nodes = [await rehearse(), await rehearse()]
+  const witness = await rehearse()
+  await startPart([witness])
   const { part } = await startPart(nodes)
   await eventually('registered', () => part.status.value.health === 'ok')
   const results = await part.leave()
@@ -21,7 +23,8 @@ test('leaving disables the node at every API node, deletes nothing, and register
   for (const node of nodes) expect(enabled(node)).toBe(false)
   expect(part.status.value.health).toBe('off')
   const before = nodes.map((node) => node.world.calls.length)
-  await new Promise((resolve) => setTimeout(resolve, 500))
+  const looks = gets(witness).length
+  await eventually('whoever has not left looks again, twice', () => gets(witness).length >= looks + 3)
   expect(nodes.map((node) => node.world.calls.length)).toEqual(before)
 })
 

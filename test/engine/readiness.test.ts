@@ -2,8 +2,10 @@ import { createServer, type RequestListener } from 'node:http'
 import { once } from 'node:events'
 import { signal } from '@preact/signals-core'
 import { expect, onTestFinished, test } from 'vitest'
+import { type Clock, systemClock } from '../../src/core/clock.ts'
 import { createEngineClient, type EngineClient } from '../../src/engine/client.ts'
 import { whenReady } from '../../src/engine/readiness.ts'
+import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
 
 async function listen(port: number, answer: RequestListener): Promise<void> {
@@ -60,9 +62,17 @@ test('an engine that listens and is not healthy yet is asked with growing pauses
   const facts: Facts = { health: 503 }
   const asked: string[] = []
   await listen(port, engine(facts, asked))
-  const ready = whenReady(clientOf(port), { model: 'M', port, hasPoc: false }, abort())
-  await new Promise((resolve) => setTimeout(resolve, 1000))
-  expect(asked.length).toBeLessThan(30)
+  const pauses: number[] = []
+  const wait: Clock['wait'] = (ms, signal) => {
+    pauses.push(ms)
+    return systemClock.wait(ms, signal)
+  }
+  const clock = { ...systemClock, wait }
+  const ready = whenReady(clientOf(port), { model: 'M', port, hasPoc: false }, abort(), { clock })
+  await eventually('it was asked some times', () => pauses.length >= 8)
+  expect(pauses[0]).toBeGreaterThanOrEqual(10)
+  for (const [at, pause] of pauses.slice(1).entries())
+    expect(pause).toBeGreaterThanOrEqual(Math.min(500, (pauses[at] ?? 0) * 1.3))
   facts.health = 200
   expect(await ready).toBeUndefined()
   expect(asked).not.toContain('/api/v1/pow/status')
