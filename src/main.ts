@@ -23,6 +23,7 @@ import type { Fleet } from './fleet/fleet.ts'
 import { createLives } from './fleet/lives.ts'
 import { startFleet } from './fleet/start-fleet.ts'
 import { type Gpus, startGpus } from './gpu/gpus.ts'
+import { type Access, startAccess } from './http/access.ts'
 import { holdUntil } from './http/hold.ts'
 import { type Listener, startListener } from './http/listener.ts'
 import type { OnRequest } from './http/server.ts'
@@ -99,7 +100,8 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const { gpus, volume, models, fleet } = engines
   const poc = startMining(context, fleet)
   const nonce = createNonce()
-  const { node, inference, control } = startListeners(context, { ...engines, poc, nonce })
+  const access = startAccess({ ...config.listeners, log: part('access'), secrets: deps.secrets })
+  const { node, inference, control } = startListeners(context, { ...engines, poc, nonce, access })
   const tunnels = startTunnels(toTunnels(context, nonce))
   const apiNodes = startRegistration(context, { ...engines, tunnels })
   const reclaim = startReclaim({ metadata, log: part('reclaim') })
@@ -108,7 +110,7 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const about = { version: readVersion(), startedAt: new Date() }
   const routes = createSocketRoutes({ machine, fleet, poc, tunnels, apiNodes, ...about })
   const socket = startSocket({ path: join(config.host.runDir, 'control.sock'), routes, log: part('socket') })
-  const early = [settings, who.part, socket, node, control, reclaim, gpus, volume, models]
+  const early = [settings, who.part, socket, node, access, control, reclaim, gpus, volume, models]
   const late = [...startPreRead(config, models, log), fleet, tunnels, inference, poc, apiNodes]
   for (const one of [...early, ...late]) machine.add(one)
   const doors = [socket, node, inference, control]
@@ -166,9 +168,9 @@ function startMining({ config, bind, part }: Context, fleet: Fleet): Poc {
 /** ms; of the listeners that close last: no engine is behind them any more, whatever still runs there runs too slowly. */
 const lastDrain = 5000
 
-type Served = { gpus: Gpus; models: Models; fleet: Fleet; poc: Poc; nonce: Nonce }
+type Served = { gpus: Gpus; models: Models; fleet: Fleet; poc: Poc; nonce: Nonce; access: Access }
 
-function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: Served) {
+function startListeners(context: Context, { gpus, models, fleet, poc, nonce, access }: Served) {
   const { config, systemd, bind, part } = context
   const { listeners, engine } = config
   const { fdStore } = systemd
@@ -189,7 +191,7 @@ function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: S
   })
   const inferenceApp = createInferenceApp({ upstreams, proxy, answerNonce: (path) => nonce.answer(path) })
   const build = { sha: listeners.buildSha, time: listeners.buildTime }
-  const gateway = createGatewayApp({ upstreams, proxy, accessKey: () => listeners.accessKey ?? '', build })
+  const gateway = createGatewayApp({ upstreams, proxy, access, build })
   const open = (name: string, port: number, onRequest: OnRequest, drainMs: number) =>
     startListener({
       name,

@@ -24,6 +24,7 @@ export const crossChecks: readonly Check[] = [
   checkAdminPort,
   checkControl,
   checkMtls,
+  checkTls,
   checkEnvFileName,
   checkPorts,
 ]
@@ -117,7 +118,11 @@ function* checkAdminPort({ settings: { registration } }: Parameters<Check>[0]): 
 
 function* checkControl({ settings: { listeners } }: Parameters<Check>[0]): Iterable<Checked> {
   const refused = judgeControl(listeners)
-  if (refused) yield warning('HOST', `${refused}; write VLLM_ACCESS_KEY too, or HOST=127.0.0.1`, ['VLLM_ACCESS_KEY'])
+  if (refused)
+    yield warning('HOST', `${refused}; write VLLM_ACCESS_KEY too, or HOST=127.0.0.1`, [
+      'VLLM_ACCESS_KEY',
+      'VLLM_ACCESS_KEY_FILE',
+    ])
 }
 
 function* checkMtls({ settings: { poc } }: Parameters<Check>[0]): Iterable<Checked> {
@@ -132,6 +137,19 @@ function* checkMtls({ settings: { poc } }: Parameters<Check>[0]): Iterable<Check
     yield problem(
       'MLNODE_MTLS_CLIENT_CERT',
       'is missing while MLNODE_MTLS_CLIENT_KEY is set; write the path of its certificate',
+      about,
+    )
+}
+
+function* checkTls({ settings: { listeners } }: Parameters<Check>[0]): Iterable<Checked> {
+  const { tlsCert, tlsKey } = listeners
+  const about = ['CONTROL_TLS_CERT', 'CONTROL_TLS_KEY']
+  if (tlsCert && !tlsKey)
+    yield problem('CONTROL_TLS_KEY', 'is missing while CONTROL_TLS_CERT is set; write the path of its key', about)
+  if (!tlsCert && tlsKey)
+    yield problem(
+      'CONTROL_TLS_CERT',
+      'is missing while CONTROL_TLS_KEY is set; write the path of its certificate',
       about,
     )
 }

@@ -68,6 +68,8 @@ export const patternOr = (meta: FieldMeta, absent: string, { form, remedy }: { f
 /** An absolute folder. `~` and `$HOME` are for a shell, and no shell reads the file. */
 export const folder = (meta: FieldMeta) => parsed<string | undefined>(meta, absolute, undefined)
 
+export const file = (meta: FieldMeta) => parsed<string | undefined>(meta, absolute, undefined)
+
 export const folderOr = (meta: FieldMeta, absent: string) =>
   parsed<string>({ shown: absent, ...meta }, absolute, absent)
 
@@ -79,6 +81,17 @@ export const systemdFolder = (meta: FieldMeta, absent: string) =>
 export const host = (meta: FieldMeta) => parsed<string | undefined>(meta, bareHost, undefined)
 
 export const hostOr = (meta: FieldMeta, absent: string) => parsed<string>({ shown: absent, ...meta }, bareHost, absent)
+
+/** Comma separated, without ports. */
+export const hostNames = (meta: FieldMeta) =>
+  parsed<string[]>(
+    meta,
+    (value) => {
+      const names = value.split(',').flatMap((one) => (one.trim() === '' ? [] : [bareHost(one.trim())]))
+      return names.find((one) => one instanceof Wrong) ?? (names as string[])
+    },
+    [],
+  )
 
 export function flag(meta: FieldMeta, absent: boolean) {
   return parsed<boolean>(

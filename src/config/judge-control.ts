@@ -6,8 +6,9 @@ import type { ListenersConfig } from './listeners.ts'
 export function judgeControl({
   controlHost,
   accessKey,
-}: Pick<ListenersConfig, 'controlHost' | 'accessKey'>): string | undefined {
-  if (accessKey || isLoopback(controlHost)) return undefined
+  accessKeyFile,
+}: Pick<ListenersConfig, 'controlHost' | 'accessKey' | 'accessKeyFile'>): string | undefined {
+  if (accessKey || accessKeyFile || isLoopback(controlHost)) return undefined
   return `${renderHost(controlHost)} can be reached from outside and there is no key, so the control listener stays closed`
 }
 

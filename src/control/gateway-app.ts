@@ -2,7 +2,8 @@
 // `/livez /healthz /health` stay open for probes; everything else needs the key where there is one.
 import type { ReadonlySignal } from '@preact/signals-core'
 import type { Upstream } from '../engine/upstream.ts'
-import { judgeAccess, sendUnauthorized } from '../http/access-key.ts'
+import type { AccessJudge } from '../http/access.ts'
+import { sendLimited, sendUnauthorized } from '../http/access-key.ts'
 import { toPath } from '../http/prefix.ts'
 import { sendDetail, sendJsonBody } from '../http/send.ts'
 import type { OnRequest } from '../http/server.ts'
@@ -12,20 +13,23 @@ import type { ProxyRequest } from '../proxy/proxy.ts'
 export type GatewayDeps = {
   upstreams: ReadonlySignal<readonly Upstream[]>
   proxy: ProxyRequest
-  /** Empty: open. Asked for each request, so that a new key counts at once. */
-  accessKey: () => string
+  access: AccessJudge
   build: { sha: string; time: string }
 }
 
 const open = new Set(['/livez', '/healthz', '/health'])
 
-export function createGatewayApp({ upstreams, proxy, accessKey, build }: GatewayDeps): OnRequest {
+export function createGatewayApp({ upstreams, proxy, access, build }: GatewayDeps): OnRequest {
   const serves = () => upstreams.peek().some(({ state }) => state.peek() === 'serving')
   return (request, response) => {
     const path = toPath(request.url ?? '/')
     const name = path.split('?', 1)[0] ?? path
-    if (!open.has(name) && !judgeAccess(accessKey(), request.headers.authorization))
-      return sendUnauthorized(request, response)
+    if (!open.has(name)) {
+      const address = request.socket.remoteAddress ?? ''
+      const verdict = access.judge(request.headers.authorization, address)
+      if (verdict === 'unauthorized') return sendUnauthorized(request, response)
+      if (verdict === 'limited') return sendLimited(request, response, access.waitFor(address))
+    }
     if (isInference(path)) return proxy(request, response, path)
     request.resume()
     const isKnown = open.has(name) || name === '/version'

@@ -1,20 +1,39 @@
-// The key of the control listener (contracts/control-plane.md A1.4): Bearer, or Basic with the key as password.
+// The key of the control surfaces (contracts/control-plane.md A1.4): Bearer, or Basic with the key as password.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { sendJsonBody } from './send.ts'
 
-/** Pure. An empty key opens the door. The time it takes tells nothing about the key. */
-export function judgeAccess(key: string, authorization: string | undefined): boolean {
-  const wanted = key.trim()
-  if (wanted === '') return true
+/** Keys as they are compared: digests, so that neither time nor length tells anything. */
+export type KeyDigests = readonly Buffer[]
+
+export function toKeyDigests(keys: readonly string[]): KeyDigests {
+  return keys.flatMap((key) => {
+    const isAscii = /^[\x20-\x7e]*$/.test(key)
+    // Clients write `ü` as two bytes or as one.
+    const asLatin1 = !isAscii && /^[\x20-\xff]*$/.test(key)
+    return asLatin1 ? [digest(Buffer.from(key)), digest(Buffer.from(key, 'latin1'))] : [digest(Buffer.from(key))]
+  })
+}
+
+/** Pure. Looks at every key, whichever it is. */
+export function holdsKey(keys: KeyDigests, authorization: string | undefined): boolean {
   const given = parseKey(authorization ?? '')
-  return given !== undefined && timingSafeEqual(digest(given), digest(Buffer.from(wanted)))
+  if (given === undefined) return false
+  const mine = digest(given)
+  return keys.reduce((found, key) => timingSafeEqual(key, mine) || found, false)
 }
 
 /** 401 as A1.4 has it. */
 export function sendUnauthorized(request: IncomingMessage, response: ServerResponse): void {
   request.resume()
   sendJsonBody(response, 401, { detail: 'Unauthorized' }, { 'www-authenticate': 'Basic realm="vllm-bootstrap"' })
+}
+
+/** 429: this address has guessed too often. `seconds` until it may try again. */
+export function sendLimited(request: IncomingMessage, response: ServerResponse, seconds: number): void {
+  request.resume()
+  const detail = `Too many attempts with a wrong access key, try again in ${seconds} s`
+  sendJsonBody(response, 429, { detail }, { 'retry-after': String(seconds) })
 }
 
 function parseKey(authorization: string): Buffer | undefined {

@@ -18,6 +18,16 @@ export const httpProblems = {
     title: 'a listener cannot be opened',
     remedy: 'look at the evidence; it is tried again by itself',
   },
+  'access-key-file': {
+    title: 'the file of access keys cannot be used',
+    remedy:
+      'let VLLM_ACCESS_KEY_FILE name a file with one key per line that the service can read and others cannot (0600, or 0640 with its group); it is read again by itself',
+  },
+  'tls-files': {
+    title: 'the certificate of the control listener cannot be used',
+    remedy:
+      'let CONTROL_TLS_CERT and CONTROL_TLS_KEY name a certificate chain and its key in PEM that the service can read; they are read again by themselves',
+  },
 } as const
 
 export type HttpProblemCode = keyof typeof httpProblems
