@@ -21,6 +21,10 @@ export interface Launches extends Component {
    * @throws Refusal 404 for an unknown id, 409 for the node's own launch without `force`
    */
   stop(id: string, how: { force: boolean; within: number }): Promise<LaunchResponse>
+  /** Takes a forced stop of the node's own launch back. @throws Refusal 404 where the configuration asks for no model */
+  startNode(): Promise<LaunchResponse>
+  /** A terminal one leaves the list, and its log the disk. @throws Refusal 404 for an unknown id, 409 while it is not terminal */
+  forget(id: string): Promise<void>
   /** Offsets as A1.6. Bytes whose head was cut off by the bound of a log are skipped: `offset` says so. @throws Refusal 404 */
   readLog(id: string, offset: number, most: number): Promise<LogChunk>
   /** What comes after `offset`, until `abort` or, for a terminal launch, its end. Bounded pieces. @throws Refusal 404 */
