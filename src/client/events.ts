@@ -1,0 +1,55 @@
+// What happens to a launch, as a loop over it: over a lost connection or a restarted daemon it goes on after the last event seen.
+import { setTimeout as wait } from 'node:timers/promises'
+import { type LaunchResponse, isTerminal, launchResponse } from '../api/launches.ts'
+import { RequestError } from './errors.ts'
+import type { Rest } from './rest.ts'
+import { readEvents } from './server-events.ts'
+
+export type LaunchEvent =
+  | { type: 'state'; id: string; launch: LaunchResponse }
+  /** One line of the engine's log, without its end. */
+  | { type: 'log'; id: string; line: string }
+
+export type EventsOptions = {
+  /** The `id` of the last event that was seen: those after it come. */
+  lastEventId?: string
+  signal?: AbortSignal
+  /** How long a lost connection is tried again, ms; 60,000 where not said. */
+  patience?: number
+}
+
+/** @throws RequestError (404), UnreachableError after `patience`, the reason of `signal` */
+export async function* followEvents(
+  rest: Rest,
+  launchId: string,
+  { lastEventId, signal, patience = 60_000 }: EventsOptions,
+): AsyncGenerator<LaunchEvent> {
+  const seen = { id: lastEventId, at: performance.now(), failures: 0 }
+  for (;;) {
+    try {
+      const headers = seen.id === undefined ? {} : { 'last-event-id': seen.id }
+      const stream = await rest.open(`/launch/${encodeURIComponent(launchId)}/events`, { headers, signal })
+      for await (const { id, event, data } of readEvents(stream)) {
+        Object.assign(seen, { id: id || seen.id, at: performance.now(), failures: 0 })
+        const found = parseEvent(id, event, data)
+        if (found) yield found
+        if (found?.type === 'state' && isTerminal(found.launch.state)) return
+      }
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (error instanceof RequestError && error.status < 500) throw error
+      if (performance.now() - seen.at > patience) throw error
+    }
+    seen.failures += 1
+    // 0.2 s, doubled up to 5 s, half of it by chance: a restarted daemon is not stormed.
+    const pause = Math.min(5000, 100 * 2 ** seen.failures) * (0.5 + Math.random() / 2)
+    await wait(pause, undefined, signal ? { signal } : {})
+  }
+}
+
+/** Unknown kinds are those of a later version: left out. */
+function parseEvent(id: string, event: string, text: string): LaunchEvent | undefined {
+  if (event === 'state') return { type: 'state', id, launch: launchResponse.parse(JSON.parse(text)) }
+  if (event === 'log') return { type: 'log', id, line: text }
+  return undefined
+}
