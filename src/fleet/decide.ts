@@ -39,6 +39,8 @@ export type Situation = {
   wanted: readonly Wanted[]
   observed: readonly Observed[]
   gpu: (index: number) => GpuHolder
+  /** The group that has reserved it, if any. */
+  reserved?: (index: number) => string | undefined
   restart: (plan: EnginePlan) => RestartVerdict
   /** Are these two the same engine? Equivalent arguments, same model, program and environment. */
   same: (one: EnginePlan, other: EnginePlan) => boolean
@@ -109,6 +111,8 @@ function decideAbsent(plan: EnginePlan, kept: ReadonlySet<string>, situation: Si
   const holders = plan.gpus.map((gpu) => ({ gpu, holder: situation.gpu(gpu) }))
   for (const { gpu, holder } of holders) {
     if (holder.kind === 'leased') return wait(`GPU ${gpu} is held by ${holder.life}`)
+    const owner = situation.reserved?.(gpu)
+    if (owner !== undefined && owner !== toGroup(plan.owner)) return wait(`GPU ${gpu} is taken by ${owner}`)
     if (claimed.has(gpu)) return wait(`GPU ${gpu} is about to be taken by another engine`)
   }
   const verdict = situation.restart(plan)

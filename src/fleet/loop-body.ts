@@ -118,13 +118,7 @@ async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): P
     state.planned.value = undefined
     memory.standing = effective.kind === 'stopped' ? memory.standing : undefined
     if (effective.kind === 'nothing') return undefined
-    if (memory.grace?.at !== effective.at) {
-      const left = Math.min(
-        config.engine.orderGrace,
-        Math.max(0, effective.at + config.engine.orderGrace - clock.wall()),
-      )
-      memory.grace = { at: effective.at, until: clock.now() + left }
-    }
+    if (memory.grace?.at !== effective.at) memory.grace = toGrace(effective.at, config.engine.orderGrace, clock)
     return { group: 'node', mode: 'parked', until: memory.grace.until }
   }
   // An order that another one replaced leaves nothing behind: neither a download that is tried for ever nor its problem.
@@ -140,6 +134,14 @@ async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): P
   const resolved = pickStanding(fresh, standing, roster.observe(), planner.isSame)
   keepPlanned(resolved, effective, deps, memory)
   return { group: 'node', mode: 'run', resolved }
+}
+
+/** While no daemon was there nobody heard the broker's `up`: it gets the time to say it again (it looks every 30 s to 60 s). */
+const graceAnew = 20_000
+
+function toGrace(at: number, grace: number, clock: Clock): NonNullable<Memory['grace']> {
+  const left = Math.max(at + grace - clock.wall(), graceAnew)
+  return { at, until: clock.now() + Math.min(grace, left) }
 }
 
 /** k is fixed before any engine loads, and on disk for the PoC slots of the next daemon. */

@@ -19,6 +19,8 @@ export type DeskDeps = {
   bootId: string
   clock: Clock
   resolve: (ask: Ask) => Promise<Resolved>
+  /** Resolves when the GPUs are counted, or will not be soon: before that, arguments cannot be compared (dtype). */
+  whenCounted: () => Promise<void>
   /** Would both run the same engines? */
   isSameAsk: (one: Ask, other: Ask) => Promise<boolean>
   /** What the last pass of the loop made of the wishes, and which generation of them it had seen. */
@@ -107,7 +109,7 @@ export class OrdersDesk implements Orders {
   async #accept(ask: Ask, before: number): Promise<Taken> {
     const { book, clock, resolve, forgive } = this.#deps
     if (ask.model.trim() === '') throw new Refusal('impossible-order', 400, 'the order names no model')
-    await book.load()
+    await Promise.all([book.load(), this.#deps.whenCounted()])
     const next = await resolve(ask)
     if (next.kind === 'impossible') throw refuseImpossible(ask, next.problem)
     const configured = book.wishes.peek().configuration

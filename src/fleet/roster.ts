@@ -10,6 +10,7 @@ import type { Leases } from './leases.ts'
 import type { EngineLife, EngineSpec, Lives } from './lives.ts'
 import type { EnginePlan } from './plan.ts'
 import { fleetProblem } from './problems.ts'
+import { toLaunchId } from './launch-record.ts'
 import { type Failure, recordFailure } from './restart-policy.ts'
 import { toGroup } from './wish.ts'
 
@@ -29,6 +30,15 @@ export type RosterDeps = {
   isSame: (one: EnginePlan, other: EnginePlan) => boolean
   /** The plan that an adopted engine was launched by. */
   recall: (spec: EngineSpec) => EnginePlan
+  launches?: LaunchEvents
+}
+
+/** Engines of launches are not started again: what becomes of them is the launch's affair. */
+export type LaunchEvents = {
+  /** Started or adopted. */
+  began(launch: string, life: EngineLife): void
+  /** Proved gone and its lease ended, or it could not be started. @param problem where nobody asked for it */
+  ended(launch: string, problem: Problem | undefined): void
 }
 
 type History = { plan: EnginePlan; failures: Failure[]; starts: number }
@@ -57,7 +67,7 @@ export class Roster {
   adopt(lives: readonly EngineLife[]): void {
     for (const life of lives) {
       if (this.#members.peek().some((one) => one.life.id === life.id)) continue
-      if (!this.#deps.leases.take(life.spec.gpus, life.id))
+      if (!this.#deps.leases.take(life.spec.gpus, life.id, toGroup(life.spec.owner)))
         this.#deps.log.error({ life: life.id, gpus: life.spec.gpus }, 'two engines live on the same GPU')
       const plan = this.#deps.recall(life.spec)
       this.#historyOf(plan).starts += 1
@@ -68,7 +78,8 @@ export class Roster {
   start(spec: EngineSpec, plan: EnginePlan): void {
     const { lives, leases, log } = this.#deps
     const life = lives.start(spec)
-    if (!leases.take(plan.gpus, life.id)) throw new Error(`GPUs ${plan.gpus.join(', ')} are leased already`)
+    if (!leases.take(plan.gpus, life.id, toGroup(plan.owner)))
+      throw new Error(`GPUs ${plan.gpus.join(', ')} are leased already`)
     const history = this.#historyOf(plan)
     history.starts += 1
     log.info({ life: life.id, slot: plan.slot, gpus: plan.gpus, port: spec.port, model: plan.model }, 'engine starts')
@@ -96,6 +107,11 @@ export class Roster {
   /** An end that nobody asked for (D3), or a start that did not come about. @param servedFor ms */
   fail(plan: EnginePlan, problem: Problem, servedFor = 0): void {
     const { clock, random, log } = this.#deps
+    const launch = toLaunchId(plan.owner)
+    if (launch !== undefined) {
+      log.warn({ launch, problem }, 'launch failed')
+      return this.#deps.launches?.ended(launch, problem)
+    }
     const history = this.#historyOf(plan)
     const failure = { at: clock.now(), servedFor, retry: judgeRetry(problem.code), problem, random: random() }
     history.failures = recordFailure(history.failures, failure)
@@ -104,6 +120,7 @@ export class Roster {
 
   /** Failures of that slot since its plan or its files changed. */
   failures(plan: EnginePlan): readonly Failure[] {
+    if (toLaunchId(plan.owner) !== undefined) return []
     return this.#historyOf(plan).failures
   }
 
@@ -124,6 +141,7 @@ export class Roster {
 
   #enrol(life: EngineLife, plan: EnginePlan): void {
     const { clock } = this.#deps
+    const launch = toLaunchId(plan.owner)
     const watching = new AbortController()
     let servingSince: number | undefined
     watch(
@@ -134,12 +152,19 @@ export class Roster {
       watching.signal,
     )
     this.#members.value = [...this.#members.peek(), { life, plan, parked: false, restarts: this.restarts(plan) }]
+    if (launch !== undefined) this.#deps.launches?.began(launch, life)
     const servedFor = () => (servingSince === undefined ? 0 : clock.now() - servingSince)
     void life.ended.then(({ end, problem }) => {
       watching.abort()
       // Left: it runs on for the next daemon, and so does its lease.
       if (end.why === 'left') return
-      if (end.why !== 'asked') this.fail(plan, problem ?? toProblem(end), servedFor())
+      const failed = end.why === 'asked' ? undefined : (problem ?? toProblem(end))
+      if (launch !== undefined) {
+        // Whoever is told of the end finds the GPUs free.
+        this.#strike(life)
+        return failed ? this.fail(plan, failed) : this.#deps.launches?.ended(launch, undefined)
+      }
+      if (failed) this.fail(plan, failed, servedFor())
       this.#strike(life)
     })
   }

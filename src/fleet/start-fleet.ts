@@ -111,6 +111,7 @@ function createParts(deps: FleetDeps, clock: Clock, ending: AbortSignal) {
     clock,
     report: state.report,
     resolve: (ask) => planner.resolve(ask, 'broker'),
+    whenCounted: () => whenCounted(deps.inventory, ending),
     isSameAsk: planner.isSameAsk,
     engines: computed(() => summarize(roster)),
     forgive: () => roster.forgive('node'),
@@ -130,6 +131,14 @@ function createViews(roster: Roster, state: FleetState) {
     parts: computed(() => engines.value.map(toPart)),
     upstreams: computed(() => roster.members.value.map((one) => one.life.upstream).toSorted((a, b) => a.slot - b.slot)),
   }
+}
+
+/** The bound of one question to nvidia-smi, and a little. */
+const countBound = 16_000
+
+async function whenCounted(inventory: ReadonlySignal<Inventory>, abort: AbortSignal): Promise<void> {
+  if (inventory.peek().kind !== 'unknown') return
+  await until(inventory, ({ kind }) => kind !== 'unknown', within(countBound, abort)).catch(() => {})
 }
 
 /** Adopted engines that load need minutes, those that served one answer. */

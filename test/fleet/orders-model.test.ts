@@ -82,6 +82,8 @@ async function settle(run: Run): Promise<void> {
     clock.advance(61_000)
     return void (await eventually('stopped engines are ended', () => {
       world.finishEnding()
+      // A daemon that has just started gives the broker some time more.
+      clock.advance(1000)
       return world.alive().length === 0
     }))
   }

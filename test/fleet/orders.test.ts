@@ -1,33 +1,14 @@
 import { expect, test } from 'vitest'
 import { Refusal } from '../../src/core/errors.ts'
-import type { Fleet } from '../../src/fleet/fleet.ts'
-import type { UpOrder } from '../../src/fleet/orders.ts'
 import { eventually } from '../support/eventually.ts'
-import { fleetBed, forever, toConfig } from './bed.ts'
+import { fleetBed, forever } from './bed.ts'
+import { allAre, order, same, serving, states } from './orders-bed.ts'
 
-const order = (model: string, ...additionalArgs: string[]): UpOrder => ({ model, dtype: 'auto', additionalArgs })
-const same = order('Test/A')
-const states = (fleet: Fleet) => fleet.upstreams.value.map((one) => one.state.value)
-const allAre = (fleet: Fleet, state: string) =>
-  eventually(`all engines are ${state}`, () => {
-    const found = states(fleet)
-    return found.length > 0 && found.every((one) => one === state)
-  })
 const refusalOf = (asked: Promise<unknown>): Promise<Refusal> =>
   asked.then(
     () => expect.unreachable('the order was accepted'),
     (error: unknown) => (error instanceof Refusal ? error : expect.unreachable(String(error))),
   )
-
-async function serving(engine: Record<string, string> = {}) {
-  const bed = await fleetBed(engine)
-  const fleet = bed.start()
-  await bed.alive(2)
-  bed.world.ready()
-  await allAre(fleet, 'serving')
-  await eventually('said', () => fleet.orders.upStatus.value.status === 'completed')
-  return { ...bed, fleet }
-}
 
 test('stop answers at once, reports STOPPED and only parks; the grace over, the engines end', async () => {
   const { fleet, world, clock, alive } = await serving()
@@ -231,40 +212,4 @@ test('an order that cannot run is not kept: the way back from it is open however
   }
   await allAre(fleet, 'serving')
   expect(world.launches).toHaveLength(2)
-})
-
-test('an order outlives the daemon, but neither a reboot nor another MODEL_NAME', async () => {
-  const { fleet, world, start, end, root, alive } = await serving()
-  const up = fleet.orders.up(order('Test/B'), forever)
-  await eventually('B loads', () => world.alive().length === 2 && world.alive()[0]?.spec.model === 'Test/B')
-  world.ready()
-  await up
-  await end(fleet, 'restart')
-  const second = start()
-  await allAre(second, 'serving')
-  await eventually('planned', () => second.planned.value?.model === 'Test/B' && second.planned.value.owner === 'broker')
-  await end(second, 'stop')
-  const third = start({ bootId: 'boot-2' })
-  await alive(2)
-  expect(third.planned.value).toMatchObject({ model: 'Test/A', owner: 'configuration' })
-  third.orders.stop()
-  await third.orders.upAsync(order('Test/B'))
-  await end(third, 'stop')
-  const fourth = start({ bootId: 'boot-2', config: toConfig(root, { model: 'Test/C' }) })
-  await alive(2)
-  expect(fourth.planned.value).toMatchObject({ model: 'Test/C', owner: 'configuration' })
-})
-
-test('a stop outlives the daemon with what is left of its grace', async () => {
-  const { fleet, world, start, end, clock, alive } = await serving()
-  fleet.orders.stop()
-  clock.advance(40_000)
-  await end(fleet, 'restart')
-  const second = start()
-  await allAre(second, 'parked')
-  expect(second.orders.service.value).toBe('STOPPED')
-  clock.advance(15_000)
-  await eventually('still there', () => world.alive().length === 2)
-  clock.advance(6000)
-  await alive(0)
 })

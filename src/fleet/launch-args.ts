@@ -1,0 +1,54 @@
+// From the arguments of `vllm.LLM` that a client gives to flags of `vllm serve`. Pure.
+import type { LaunchRequest } from '../api/launches.ts'
+import { Refusal } from '../core/errors.ts'
+
+/** What the daemon decides; another value would put the engine out of its reach. */
+const owned = new Set(['host', 'port', 'api_key', 'uds', 'config', 'served_model_name'])
+
+export type LaunchArgs = {
+  /** What is loaded: `model` of extra_kwargs, else the request's. */
+  model: string
+  /** One word per flag (`--flag=value`), so that no value can be taken for a flag. */
+  args: readonly string[]
+}
+
+/** @throws Refusal 400 for what is no argument, and for what the daemon owns */
+export function toLaunchArgs(
+  request: Pick<LaunchRequest, 'model' | 'task' | 'extra_kwargs'>,
+  gpus: number,
+): LaunchArgs {
+  const given = Object.entries(request.extra_kwargs).map(([key, value]) => ({ key: toKey(key), value }))
+  const named = new Set(given.map(({ key }) => key))
+  const { model = request.model } = request.extra_kwargs
+  if (typeof model !== 'string' || model.trim() === '')
+    throw new Refusal('launch-argument-invalid', 400, 'extra_kwargs.model is not the name of a model')
+  const usual = [
+    ...(gpus > 0 && !named.has('tensor_parallel_size') ? [`--tensor-parallel-size=${gpus}`] : []),
+    ...(request.task === 'embed' ? ['--task=embed'] : []),
+  ]
+  const extra = given.flatMap(({ key, value }) => (key === 'model' ? [] : renderArg(key, value)))
+  return { model: model.trim(), args: [...usual, ...extra] }
+}
+
+function toKey(given: string): string {
+  const key = given.replaceAll('-', '_').toLowerCase()
+  if (!/^[a-z][a-z0-9_.]*$/.test(key))
+    throw new Refusal(
+      'launch-argument-invalid',
+      400,
+      `extra_kwargs holds no argument of that name: ${JSON.stringify(given)}`,
+    )
+  if (owned.has(key))
+    throw new Refusal('launch-argument-owned', 400, `extra_kwargs.${key} is decided by the daemon`, {
+      remedy: `leave ${key} out`,
+    })
+  return key
+}
+
+function renderArg(key: string, value: unknown): string[] {
+  const flag = key.replaceAll('_', '-')
+  if (value === null || value === undefined) return []
+  if (value === true) return [`--${flag}`]
+  if (value === false) return [`--no-${flag}`]
+  return [`--${flag}=${typeof value === 'object' ? JSON.stringify(value) : String(value as string | number)}`]
+}

@@ -1,0 +1,218 @@
+// The launches between their clients and the loop: what of them is wanted, and what became of their engines. The only place that
+// assigns the state of a launch. It starts and ends no engine itself; `decide` does.
+//   bootstrapping --> ready --> stopping --> stopped
+//         \            \           `-------> stopped (also where the engine fell meanwhile)
+//          `------------`----> failed
+import { signal, type ReadonlySignal } from '@preact/signals-core'
+import { isTerminal, type LaunchState } from '../api/launches.ts'
+import type { Problem } from '../api/status.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Intent } from '../core/intent.ts'
+import { readLastLines } from '../core/log-file.ts'
+import type { Log } from '../core/log.ts'
+import { watch } from '../core/watch.ts'
+import { diagnose } from '../engine/diagnose.ts'
+import type { Files } from '../models/files.ts'
+import type { Step, Wanted } from './decide.ts'
+import { toLaunchArgs } from './launch-args.ts'
+import { describeProblem, launchOwner, type LaunchRecord, toLaunchId } from './launch-record.ts'
+import type { LaunchRecords } from './launch-records.ts'
+import type { Leases } from './leases.ts'
+import type { EngineLife } from './lives.ts'
+import type { EnginePlan, Resolved } from './plan.ts'
+import type { Planner } from './planner.ts'
+import { fleetProblem } from './problems.ts'
+import type { LaunchWish } from './resolve.ts'
+import type { LaunchEvents, Member } from './roster.ts'
+import type { Ask } from './wish.ts'
+
+export type LaunchDeskDeps = {
+  records: LaunchRecords
+  leases: Leases
+  planner: Planner
+  clock: Clock
+  bootId: string
+  log: Log
+}
+
+/** Why a launch that has its GPUs has no engine yet. */
+export type Pause = { why: string; percent?: number | undefined }
+
+export class LaunchDesk implements LaunchEvents {
+  readonly #deps: LaunchDeskDeps
+  readonly #pauses = signal<ReadonlyMap<string, Pause>>(new Map())
+  readonly #files = signal<readonly ReadonlySignal<Files>[]>([])
+  readonly #isOpen = signal(false)
+
+  constructor(deps: LaunchDeskDeps) {
+    this.#deps = deps
+  }
+
+  /** Records are read, engines adopted, and the node's GPUs known: from here on launches are taken. */
+  get isOpen(): ReadonlySignal<boolean> {
+    return this.#isOpen
+  }
+
+  get pauses(): ReadonlySignal<ReadonlyMap<string, Pause>> {
+    return this.#pauses
+  }
+
+  /** What launches wait for; the loop wakes with them. */
+  get files(): ReadonlySignal<readonly ReadonlySignal<Files>[]> {
+    return this.#files
+  }
+
+  open(): void {
+    this.#isOpen.value = true
+  }
+
+  /** Before any engine is adopted: what launches had is theirs. @throws what the file system says of the folder */
+  async load(): Promise<void> {
+    const { records, leases, log } = this.#deps
+    await records.load()
+    for (const { id, state, queued, gpuIds } of records.all.peek()) {
+      if (isTerminal(state) || queued) continue
+      if (!leases.reserve(gpuIds, launchOwner(id))) log.error({ launch: id, gpuIds }, 'GPUs of a launch are taken')
+    }
+  }
+
+  /** After the engines of the daemon before were adopted: whoever has none has failed, unless it was never started. */
+  async reconcile(members: readonly Member[]): Promise<void> {
+    const { records, bootId } = this.#deps
+    const alive = new Set(members.map(({ plan }) => toLaunchId(plan.owner)))
+    for (const record of records.all.peek()) {
+      const { id, state } = record
+      if (isTerminal(state) || alive.has(id)) continue
+      if (record.bootId !== bootId) this.#end(id, fleetProblem('launch-rebooted', `model ${record.request.model}`))
+      else if (state === 'stopping') this.#end(id, undefined)
+      else if (!record.queued) await this.#explainAbsent(record)
+    }
+  }
+
+  /** What the loop shall have, for every launch that has not ended. */
+  async toWanted(members: readonly Member[]): Promise<Wanted[]> {
+    const lives = new Map(members.map((one) => [toLaunchId(one.plan.owner), one]))
+    const wanted: Wanted[] = []
+    const files: ReadonlySignal<Files>[] = []
+    const pauses = new Map<string, Pause>()
+    for (const record of this.#deps.records.all.peek()) {
+      if (record.queued || (record.state !== 'bootstrapping' && record.state !== 'ready')) continue
+      const member = lives.get(record.id)
+      const group = launchOwner(record.id)
+      if (member) {
+        wanted.push({ group, mode: 'run', resolved: { kind: 'planned', plans: [member.plan], notes: [] } })
+        continue
+      }
+      const wish = toWish(record)
+      files.push(this.#deps.planner.filesOf(wish.ask))
+      const resolved = await this.#deps.planner.resolveLaunch(wish)
+      if (resolved.kind === 'blocked' || resolved.kind === 'impossible') {
+        this.ended(record.id, resolved.problem)
+        continue
+      }
+      if (resolved.kind === 'waiting') pauses.set(record.id, { why: resolved.why, percent: readPercent(resolved) })
+      wanted.push({ group, mode: 'run', resolved })
+    }
+    if (files.length > 0 || this.#files.peek().length > 0) this.#files.value = files
+    if (pauses.size > 0 || this.#pauses.peek().size > 0) this.#pauses.value = pauses
+    return wanted
+  }
+
+  /** What `decide` says of launches that cannot start yet. */
+  note(steps: readonly Step[]): void {
+    const waits = steps.flatMap((step) => {
+      const id = step.do === 'wait' ? toLaunchId(step.group) : undefined
+      return step.do === 'wait' && id !== undefined ? [[id, { why: step.why }] as const] : []
+    })
+    if (waits.length > 0) this.#pauses.value = new Map([...this.#pauses.peek(), ...waits])
+  }
+
+  /** The models whose files launches need. */
+  asks(): Ask[] {
+    const open = this.#deps.records.all.peek().filter((one) => !isTerminal(one.state))
+    return open.map((record) => toWish(record).ask)
+  }
+
+  /** Engines of the node: always. */
+  isWanted(plan: EnginePlan): boolean {
+    const id = toLaunchId(plan.owner)
+    return id === undefined || this.#deps.records.get(id)?.state === 'bootstrapping'
+  }
+
+  began(id: string, life: EngineLife): void {
+    const over = new AbortController()
+    void life.ended.then(() => over.abort())
+    watch(
+      life.phase,
+      (phase) => {
+        if (phase === 'serving') this.#become(id, 'bootstrapping', 'ready')
+      },
+      over.signal,
+    )
+  }
+
+  ended(id: string, problem: Problem | undefined): void {
+    this.#end(id, problem)
+  }
+
+  /** From now on it is not wanted; one without an engine has ended at once. */
+  stop(id: string, hasEngine: boolean): void {
+    const record = this.#deps.records.get(id)
+    if (!record || isTerminal(record.state)) return
+    if (!hasEngine) return this.#end(id, undefined)
+    if (record.state !== 'stopping') this.#deps.records.change(id, { state: 'stopping' })
+  }
+
+  /** After the engines were ended, or left. */
+  async finish(intent: Intent): Promise<void> {
+    const { records } = this.#deps
+    if (intent !== 'restart')
+      for (const { id, state } of records.all.peek()) if (!isTerminal(state)) this.#end(id, undefined)
+    await records.flush()
+  }
+
+  #become(id: string, from: LaunchState, to: LaunchState): void {
+    const { records, clock, log } = this.#deps
+    if (records.get(id)?.state !== from) return
+    log.info({ launch: id, state: to }, 'launch')
+    records.change(id, { state: to, ...(to === 'ready' && { readyAt: clock.wall() }) })
+  }
+
+  /** Whoever asked for its end gets it as `stopped`, whatever the engine did meanwhile. */
+  #end(id: string, problem: Problem | undefined): void {
+    const { records, leases, log } = this.#deps
+    leases.unreserve(launchOwner(id))
+    const record = records.get(id)
+    if (!record || isTerminal(record.state)) return
+    const failed = record.state === 'stopping' ? undefined : problem
+    const state = failed ? 'failed' : 'stopped'
+    log.info({ launch: id, state, ...(failed && { problem: failed }) }, 'launch')
+    const { queued: _, ...rest } = record
+    records.replace({
+      ...rest,
+      state,
+      ...(failed && { error: describeProblem(failed), diagnosis: toDiagnosis(failed) }),
+    })
+  }
+
+  async #explainAbsent(record: LaunchRecord): Promise<void> {
+    const lines = await readLastLines(record.logPath, 2000)
+    if (record.state === 'bootstrapping' && lines.length === 0) return
+    const { problem } = diagnose(lines, undefined)
+    this.#end(record.id, problem.code === 'engine-exited' ? fleetProblem('launch-vanished', problem.evidence) : problem)
+  }
+}
+
+function toWish({ id, request, gpuIds }: LaunchRecord): LaunchWish {
+  const { model, args } = toLaunchArgs(request, gpuIds.length)
+  return { owner: launchOwner(id), servedName: request.model, ask: { model, args: [...args] }, gpus: gpuIds }
+}
+
+function toDiagnosis({ code, title, evidence, remedy }: Problem) {
+  return { code, title, evidence, remedy }
+}
+
+function readPercent({ why }: Extract<Resolved, { kind: 'waiting' }>): number | undefined {
+  const found = /downloading, (\d+) %/.exec(why)?.[1]
+  return found === undefined ? undefined : Number(found)
+}

@@ -1,0 +1,81 @@
+// Orders and the daemon's own restarts: what outlives it, and what the first moments of the next one must not get wrong.
+import { expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { fleetBed, forever, toConfig } from './bed.ts'
+import { allAre, order, same, serving, states } from './orders-bed.ts'
+
+test('an order outlives the daemon, but neither a reboot nor another MODEL_NAME', async () => {
+  const { fleet, world, start, end, root, alive } = await serving()
+  const up = fleet.orders.up(order('Test/B'), forever)
+  await eventually('B loads', () => world.alive().length === 2 && world.alive()[0]?.spec.model === 'Test/B')
+  world.ready()
+  await up
+  await end(fleet, 'restart')
+  const second = start()
+  await allAre(second, 'serving')
+  await eventually('planned', () => second.planned.value?.model === 'Test/B' && second.planned.value.owner === 'broker')
+  await end(second, 'stop')
+  const third = start({ bootId: 'boot-2' })
+  await alive(2)
+  expect(third.planned.value).toMatchObject({ model: 'Test/A', owner: 'configuration' })
+  third.orders.stop()
+  await third.orders.upAsync(order('Test/B'))
+  await end(third, 'stop')
+  const fourth = start({ bootId: 'boot-2', config: toConfig(root, { model: 'Test/C' }) })
+  await alive(2)
+  expect(fourth.planned.value).toMatchObject({ model: 'Test/C', owner: 'configuration' })
+})
+
+test('a stop outlives the daemon with what is left of its grace', async () => {
+  const { fleet, world, start, end, clock, alive } = await serving()
+  fleet.orders.stop()
+  clock.advance(40_000)
+  await end(fleet, 'restart')
+  const second = start()
+  await allAre(second, 'parked')
+  expect(second.orders.service.value).toBe('STOPPED')
+  clock.advance(15_000)
+  await eventually('still there', () => world.alive().length === 2)
+  clock.advance(6000)
+  await alive(0)
+})
+
+test('a stop whose grace ran out while no daemon was there leaves the broker some time for its up', async () => {
+  const { fleet, world, start, end, clock, alive } = await serving()
+  fleet.orders.stop()
+  await allAre(fleet, 'parked')
+  await end(fleet, 'restart')
+  clock.advance(70_000)
+  const second = start()
+  await allAre(second, 'parked')
+  clock.advance(15_000)
+  await second.orders.up(same, forever)
+  await allAre(second, 'serving')
+  second.orders.stop()
+  await end(second, 'restart')
+  clock.advance(70_000)
+  const third = start()
+  await allAre(third, 'parked')
+  clock.advance(21_000)
+  await alive(0)
+  expect(world.launches).toHaveLength(2)
+})
+
+test('an up that comes before the GPUs are counted is compared once they are, not refused as another order', async () => {
+  const { start, end, alive, world, inventory } = await fleetBed()
+  const first = start()
+  await alive(2)
+  await end(first, 'restart')
+  const counted = inventory.value
+  inventory.value = { kind: 'unknown' }
+  const second = start()
+  await eventually('they load', () => states(second).length === 2)
+  // As the broker spells it: the registered arguments, whose dtype was resolved on this machine.
+  const up = second.orders.up(order('Test/A', '--dtype', 'bfloat16', '--tensor-parallel-size', '1'), forever)
+  await eventually('nothing is decided', () => second.orders.upStatus.value.isStarting)
+  inventory.value = counted
+  world.ready()
+  await up
+  expect(second.planned.value?.owner).toBe('configuration')
+  expect(world.launches).toHaveLength(2)
+})
