@@ -1,8 +1,11 @@
-// zod's complaints in the words of pydantic v2, which MLNode clients parse: `{"detail":[{type, loc, msg, input}]}`.
+// zod's complaints in the words of pydantic v2, which clients parse: `{"detail":[{type, loc, msg, input, ctx?}]}`.
 import type { z } from 'zod'
 import { InvalidBody } from './json-app.ts'
 
-export type PydanticIssue = { type: string; loc: (string | number)[]; msg: string; input: unknown }
+export type PydanticIssue = { type: string; loc: (string | number)[]; msg: string; input: unknown; ctx?: object }
+
+/** What a field of ours finds wrong, already in pydantic's words. */
+export type Fault = { type: string; msg: string; ctx?: object }
 
 const typeNames: Record<string, string> = {
   boolean: 'bool_type',
@@ -20,6 +23,11 @@ export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
 
 function toPydantic(issue: z.core.$ZodIssue, body: unknown): PydanticIssue[] {
   const loc = ['body', ...issue.path.map((one) => (typeof one === 'number' ? one : String(one)))]
+  if (issue.code === 'custom' && issue.params?.['fault']) {
+    const { type, msg, ctx } = issue.params['fault'] as Fault
+    if (type === 'missing') return [{ type, loc, msg, input: body ?? null }]
+    return [{ type, loc, msg, input: issue.input, ...(ctx && { ctx }) }]
+  }
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
       type: 'extra_forbidden',
