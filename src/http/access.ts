@@ -8,7 +8,7 @@ import { createStatus } from '../core/status-signal.ts'
 import { holdsKey, type KeyDigests, toKeyDigests } from './access-key.ts'
 import { createAttempts } from './attempts.ts'
 import { readKeyFile } from './keys.ts'
-import { describeListenProblem } from './problems.ts'
+import { describeHttpProblem } from './problems.ts'
 
 export type Verdict = 'ok' | 'unauthorized' | 'limited'
 
@@ -61,7 +61,7 @@ export function startAccess(options: AccessOptions): Access {
     }
     log.warn(`access key file is not used: ${found.why}`)
     const stays = state.digests.length > 0 ? 'the keys of before stay' : 'nobody is let in'
-    status.set('degraded', `${stays}: the access key file is bad`, describeListenProblem('access-key-file', found.why))
+    status.set('degraded', `${stays}: the access key file is bad`, describeHttpProblem('access-key-file', found.why))
   }
   if (accessKeyFile === undefined) status.set('ok', isOpen ? 'no access key' : '1 access key')
   const looking =

@@ -9,7 +9,7 @@ import { type HostPort, renderHostPort } from '../core/host-port.ts'
 import type { Log } from '../core/log.ts'
 import { findPortHolder } from '../core/port-holder.ts'
 import type { StatusSignal } from '../core/status-signal.ts'
-import { describeListenProblem, type HttpProblemCode } from './problems.ts'
+import { describeHttpProblem, type HttpProblemCode } from './problems.ts'
 
 export type PortPlace = {
   /** Also its name in the fd store. */
@@ -61,7 +61,7 @@ async function tellFailure(error: unknown, { host, port }: PortPlace, status: St
   const where = renderHostPort({ host, port })
   const holder = code === 'port-taken' ? await findPortHolder(port) : undefined
   const evidence = holder ? `${where} is held by pid ${holder.pid} (${holder.program})` : messageOf(error)
-  status.set('failed', `cannot listen on ${where}`, describeListenProblem(code, evidence))
+  status.set('failed', `cannot listen on ${where}`, describeHttpProblem(code, evidence))
 }
 
 /** The inherited socket where it is still the one that is configured, a new one otherwise. @throws what listen says */

@@ -32,4 +32,4 @@ export const httpProblems = {
 
 export type HttpProblemCode = keyof typeof httpProblems
 
-export const describeListenProblem = problemsOf(httpProblems)
+export const describeHttpProblem = problemsOf(httpProblems)
