@@ -49,6 +49,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   ): void {
     // undici calls this for 1xx too, and there is one head to write.
     if (status < 200 || this.#left) return
+    if (status === 500 || status === 503) this.#turn.fail()
     this.#isWork = this.#request.method === 'POST' && status < 300
     this.#answer.begin(status, message, toClientHead(controller.rawHeaders as Buffer[]))
   }
@@ -70,6 +71,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#left) return this.#end({ how: 'client-left' })
+    this.#turn.fail()
     if (!this.#answer.begun) return this.#end({ how: 'failed', error, sent: this.#sent })
     if (!this.#over) this.#answer.truncate()
     this.#end({ how: 'truncated', error })

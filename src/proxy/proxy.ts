@@ -13,8 +13,17 @@ import { toEngineHeaders } from './headers.ts'
 import { pickUpstream } from './pick.ts'
 import { type RequestBody, takeBody } from './request-body.ts'
 
-/** @param path where it goes at the engine, with the query */
-export type ProxyRequest = (request: IncomingMessage, response: ServerResponse, path: string) => void
+/**
+ * @param path where it goes at the engine, with the query
+ * @param choice where others than all engines may take it, or its body was read already
+ */
+export type ProxyRequest = (request: IncomingMessage, response: ServerResponse, path: string, choice?: Choice) => void
+
+export type Choice = {
+  /** Those that may take it, asked again for a second try; among those that the proxy was made for. */
+  among?: () => readonly Upstream[]
+  body?: RequestBody
+}
 
 export interface Proxy {
   readonly handle: ProxyRequest
@@ -30,9 +39,10 @@ const retryAfter = 5
 export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
   const pools = createEnginePools(upstreams)
   const state = { turn: 0 }
+  const all = () => upstreams.peek()
 
   function begin(call: Call, body: RequestBody, except?: Upstream): void {
-    const upstream = pickUpstream(upstreams.peek(), (state.turn += 1), except)
+    const upstream = pickUpstream(call.among(), (state.turn += 1), except)
     if (!upstream) return sendNoEngine(call.response)
     const { request, response, path } = call
     if (response.destroyed) return
@@ -50,7 +60,7 @@ export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
       `request failed: ${messageOf(ending.error)}`,
     )
     if (ending.how === 'truncated') return
-    if (!call.repeated && mayRepeat(request, ending.sent) && pickUpstream(upstreams.peek(), 0, upstream)) {
+    if (!call.repeated && mayRepeat(request, ending.sent) && pickUpstream(call.among(), 0, upstream)) {
       call.repeated = true
       return begin(call, body, upstream)
     }
@@ -58,11 +68,13 @@ export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
   }
 
   return {
-    handle(request, response, path) {
+    handle(request, response, path, { among = all, body: given } = {}) {
       // Decided before the body is read: a big upload is not swallowed for nothing.
-      if (!pickUpstream(upstreams.peek(), 0)) return sendNoEngine(response)
-      const call: Call = { request, response, path, headers: toEngineHeaders(request.rawHeaders), repeated: false }
-      takeBody(request, (body) => begin(call, body))
+      if (!pickUpstream(among(), 0)) return sendNoEngine(response)
+      const headers = toEngineHeaders(request.rawHeaders)
+      const call: Call = { request, response, path, headers, repeated: false, among }
+      if (given) begin(call, given)
+      else takeBody(request, (body) => begin(call, body))
     },
     end: () => pools.end(),
   }
@@ -74,6 +86,7 @@ type Call = {
   path: string
   headers: string[]
   repeated: boolean
+  among: () => readonly Upstream[]
 }
 
 /** Nothing sent: any request. Sent: only one that changes nothing and has no body. Pure. */
