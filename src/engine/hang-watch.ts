@@ -37,6 +37,8 @@ export async function whenStuck(watch: HangWatch, abort: AbortSignal): Promise<P
       if (!lives) return engineProblem('engine-hung', judged.verdict.evidence)
       state = { ...state, aliveAt: clock.now(), strikes: 0 }
     }
+    // Also where nobody judges hangs: no request goes there meanwhile.
+    if (sample.refused) watch.upstream.doubt()
     if (judged.verdict.kind !== 'refused') continue
     await clock.wait(exitFirst, abort)
     abort.throwIfAborted()

@@ -47,7 +47,7 @@ export function runLife(plan: LifePlan): EngineLife {
     upstream: state.upstream,
     phase: state.phase,
     progress: state.progress,
-    problem: state.problem,
+    problem: computed(() => state.problem.value ?? pickUnwell(state)),
     get pid() {
       const keeper = held.body?.record.pid
       return keeper === undefined ? undefined : readKept(keeper)
@@ -77,7 +77,9 @@ function createState({ id, spec }: LifePlan) {
     phase: signal<Phase>('launching'),
     parked: signal(false),
     progress: signal<Progress>({}),
+    /** Of its end. */
     problem: signal<Problem | undefined>(undefined),
+    unwell: signal<Problem | undefined>(undefined),
     upstream: new Upstream({ id, slot, port, model, hasPoc, state: 'loading' }),
   }
 }
@@ -89,8 +91,9 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: { body?: Body }
   const { deps, spec } = plan
   const log = deps.log.child({ engine: plan.id })
   const over = new AbortController()
-  const view = computed(() => toUpstreamState(state.phase.value, state.parked.value))
+  const view = computed(() => toUpstreamState(state))
   watch(view, (value) => void (state.upstream.state.value = value), over.signal)
+  watch(state.unwell, (problem) => problem && log.warn({ problem }, 'engine is out of rotation'), over.signal)
   watch(state.phase, (phase) => log.info({ phase, slot: spec.slot, model: spec.model }, 'engine phase'), over.signal)
   try {
     held.body = await plan.body()
@@ -142,10 +145,16 @@ async function liveThroughBugs(
   }
 }
 
-function toUpstreamState(phase: Phase, parked: boolean): UpstreamState {
+function toUpstreamState(state: State): UpstreamState {
+  const phase = state.phase.value
   if (phase === 'launching' || phase === 'loading') return 'loading'
-  return phase === 'serving' && parked ? 'parked' : phase
+  if (phase !== 'serving') return phase
+  if (state.parked.value) return 'parked'
+  return pickUnwell(state) ? 'unwell' : 'serving'
 }
+
+const pickUnwell = ({ phase, unwell }: State): Problem | undefined =>
+  phase.value === 'serving' ? unwell.value : undefined
 
 /** D3: nobody asked, so it failed, whatever the code. */
 async function explainExit(logPath: string, code: number | undefined, lines: number): Promise<Problem> {

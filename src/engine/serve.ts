@@ -11,6 +11,7 @@ import { readFirstChild } from '../core/proc.ts'
 import type { EngineClient } from './client.ts'
 import { diagnose } from './diagnose.ts'
 import { whenStuck } from './hang-watch.ts'
+import { whenLost } from './health-watch.ts'
 import type { End, EngineDeps, EngineSpec, Phase, Progress } from './life.ts'
 import { engineProblem } from './problems.ts'
 import { whenReady } from './readiness.ts'
@@ -26,11 +27,13 @@ export type ServeParts = {
   upstream: Upstream
   phase: Signal<Phase>
   progress: Signal<Progress>
+  /** What it says is wrong with it while it serves (health-watch.ts). */
+  unwell: Signal<Problem | undefined>
 }
 
 /** Rejects with the abort's reason; everything that it started has ended by then. */
 export async function serve(parts: ServeParts, abort: AbortSignal): Promise<End> {
-  const { spec, deps, client, upstream, phase, clock } = parts
+  const { spec, deps, client, upstream, phase, clock, unwell } = parts
   if (phase.peek() !== 'serving') {
     phase.value = 'loading'
     const problem = await load(parts, abort)
@@ -40,7 +43,9 @@ export async function serve(parts: ServeParts, abort: AbortSignal): Promise<End>
     phase.value = 'serving'
   }
   const watched = { client, upstream, profile: spec.profile, hasPoc: spec.hasPoc, grace: deps.times.hangGrace, clock }
-  return { why: 'stuck', problem: await whenStuck(watched, abort) }
+  const lost = whenLost({ client, upstream, unwell, clock }, abort)
+  const explained = lost.then((problem) => explain(parts.body.logPath, problem))
+  return { why: 'stuck', problem: await Promise.race([whenStuck(watched, abort), explained]) }
 }
 
 async function load(parts: ServeParts, abort: AbortSignal): Promise<Problem | undefined> {

@@ -1,13 +1,18 @@
 // An engine as the data path sees it. The life owns it and sets its state; the proxy takes turns.
 import { signal, type ReadonlySignal, type Signal } from '@preact/signals-core'
 
-/** parked: alive, but a broker's stop hides it (D5). Only `serving` takes new requests. */
-export type UpstreamState = 'loading' | 'serving' | 'parked' | 'ending' | 'gone'
+/**
+ * parked: alive, but a broker's stop hides it (D5). unwell: it said itself that it cannot work; it proves healthy again, or ends.
+ * Only `serving` takes new requests.
+ */
+export type UpstreamState = 'loading' | 'serving' | 'unwell' | 'parked' | 'ending' | 'gone'
 
 /** One request in flight. `using turn = upstream.begin()` */
 export interface Turn extends Disposable {
   /** Bytes of work came from the engine: it lives (facts/peers.md B3, hole a). */
   progress(): void
+  /** The engine itself failed this request (500, 503, a broken connection): its life looks at it at once. */
+  fail(): void
 }
 
 export class Upstream {
@@ -21,6 +26,7 @@ export class Upstream {
   readonly hasPoc: boolean
   readonly state: Signal<UpstreamState>
   readonly #idle = signal(true)
+  readonly #doubts = signal(0)
   #inFlight = 0
   /** performance.now() of the last byte of work from the engine. */
   progressAt = 0
@@ -44,6 +50,15 @@ export class Upstream {
     return this.#idle
   }
 
+  /** Grows with every reason to look whether it can still work. */
+  get doubts(): ReadonlySignal<number> {
+    return this.#doubts
+  }
+
+  doubt(): void {
+    this.#doubts.value += 1
+  }
+
   begin(): Turn {
     this.#inFlight += 1
     if (this.#inFlight === 1) this.#idle.value = false
@@ -52,6 +67,7 @@ export class Upstream {
       progress: () => {
         this.progressAt = performance.now()
       },
+      fail: () => this.doubt(),
       [Symbol.dispose]: () => {
         if (!open) return
         open = false

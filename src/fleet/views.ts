@@ -112,15 +112,18 @@ function describeProgress(facts: FleetFacts): { health: Health; summary: string;
 }
 
 function describeServing({ planned, views }: FleetFacts): { health: Health; summary: string; problem?: Problem } {
-  const serving = views.filter((one) => one.phase === 'serving')
+  const serving = views.filter(isWell)
   const wanted = Math.max(planned?.instances ?? 0, serving.length)
   const summary = `${serving.length} of ${wanted} engines serve ${planned?.model ?? serving[0]?.model ?? 'a model'}`
-  const absent = views.filter((one) => one.phase !== 'serving' && one.phase !== 'ending')
+  const absent = views.filter((one) => !isWell(one) && one.phase !== 'ending')
   if (serving.length >= wanted) return { health: 'ok', summary }
   const rest = absent.map((one) => `engine ${one.slot} ${describeEngine(one)}`).join(', ')
   const problem = absent.find((one) => one.problem)?.problem ?? fleetProblem('engines-missing', rest || summary)
   return { health: 'degraded', summary: rest ? `${summary}; ${rest}` : summary, problem }
 }
+
+/** One that serves with a problem says itself that it cannot work. */
+const isWell = ({ phase, problem }: EngineView): boolean => phase === 'serving' && problem === undefined
 
 function describeEngine(view: EngineView): string {
   const percent = view.percent === undefined ? '' : ` ${Math.round(view.percent)} %`
@@ -133,7 +136,7 @@ function describeEngine(view: EngineView): string {
     case 'given-up':
       return view.stage ?? view.phase
     case 'serving':
-      return `serves ${view.model} on port ${view.port}`
+      return view.problem ? `gets no requests: ${view.problem.title}` : `serves ${view.model} on port ${view.port}`
     case 'parked':
       return 'is parked'
     case 'ending':

@@ -57,6 +57,26 @@ test('P7 P8 an engine that exits 0 because its core died is started again, and t
   expect(countFailed(traffic)).toBeLessThanOrEqual(lost + 1)
 })
 
+test('an engine whose core died gets no more requests from the first failed one on, long before its process is gone', async () => {
+  const world = await startWorld({ set: { REHEARSAL_WATCHDOG_MS: '600000' } })
+  await world.untilRegistered()
+  const first = await whenPid(world, 0)
+  const traffic = startTraffic(world)
+  await eventually('chats are answered', () => (traffic.seen.get('200') ?? 0) > 10)
+
+  process.kill(await corePid(world, first), 'SIGKILL')
+
+  const part = await world.untilPart('fleet/engine 0', 'is told', ({ problem }) => problem !== undefined)
+  expect(part.problem?.code).toBe('engine-unhealthy')
+  const lost = countFailed(traffic)
+  const answered = traffic.seen.get('200') ?? 0
+  await eventually('the other one answers all', () => (traffic.seen.get('200') ?? 0) > answered + 20)
+  await traffic.stop()
+  expect(countFailed(traffic)).toBe(lost)
+  expect(isAlive(first)).toBe(true)
+  expect((await world.part('fleet'))?.summary).toContain('1 of 2 engines serve')
+})
+
 test('P7 a killed API server leaves no core behind that holds GPU memory or its port', async () => {
   const world = await startWorld({ gpus: 1, set: { REHEARSAL_ORPHAN: '1' } })
   await serving(world, 1)
