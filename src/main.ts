@@ -111,7 +111,7 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const routes = createSocketRoutes({ machine, fleet, poc, tunnels, apiNodes, ...about })
   const socket = startSocket({ path: join(config.host.runDir, 'control.sock'), routes, log: part('socket') })
   const early = [settings, who.part, socket, node, access, control, reclaim, gpus, volume, models]
-  const late = [...startPreRead(config, models, log), fleet, tunnels, inference, poc, apiNodes]
+  const late = [...startPreRead(config, models, log), fleet.launches, fleet, tunnels, inference, poc, apiNodes]
   for (const one of [...early, ...late]) machine.add(one)
   const doors = [socket, node, inference, control]
   const settled = computed(() => doors.every(({ status }) => status.value.health !== 'starting'))

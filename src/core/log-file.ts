@@ -43,7 +43,7 @@ export async function* tailLines(
   if (!file) return
   const bell = startBell(path, clock)
   try {
-    let at = Math.max(from, await findStart(file))
+    let at = Math.max(from, await findLogStart(file))
     let rest = Buffer.alloc(0)
     const buffer = Buffer.alloc(65_536)
     while (!abort.aborted) {
@@ -88,7 +88,7 @@ export async function readLastLines(path: string, count: number, bytes = 262_144
 }
 
 /** Where the punched head ends: a log has no zero bytes, so the hole is found by halving. */
-async function findStart(file: FileHandle): Promise<number> {
+export async function findLogStart(file: FileHandle): Promise<number> {
   const probe = Buffer.alloc(1)
   const isHole = async (at: number) => (await file.read(probe, 0, 1, at)).bytesRead === 1 && probe[0] === 0
   if (!(await isHole(0))) return 0
@@ -121,7 +121,7 @@ async function whenOpen(path: string, abort: AbortSignal, clock: Clock): Promise
 }
 
 /** Rings when the file changed since the last wait. */
-function startBell(path: string, clock: Clock) {
+export function startBell(path: string, clock: Clock = systemClock) {
   let nap = new AbortController()
   const ring = () => nap.abort()
   let end = () => {}

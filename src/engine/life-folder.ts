@@ -12,6 +12,9 @@ export function toLifeId(slot: number, wall: number, random: number): string {
   return `engine-${slot}-${stamp}-${random.toString(36).slice(2, 6).padEnd(4, '0')}`
 }
 
+/** A launch has one engine in its life: `launch-ID` tells it in the journal, in cgroups and among the logs. */
+export const toLaunchLifeId = (launch: string): string => `launch-${launch}`
+
 export const toLogPath = (logDir: string, id: string): string => join(logDir, `${id}.log`)
 
 /**

@@ -11,7 +11,7 @@ import { codeOf, isShortage, messageOf } from '../core/errors.ts'
 import { readLastLines } from '../core/log-file.ts'
 import type { Log } from '../core/log.ts'
 import { diagnose } from './diagnose.ts'
-import { makeLifeFolder, removeLifeFolder, toLifeId, toLogPath } from './life-folder.ts'
+import { makeLifeFolder, removeLifeFolder, toLaunchLifeId, toLifeId, toLogPath } from './life-folder.ts'
 import { runLife } from './run-life.ts'
 import { sweepSegments } from './shm.ts'
 import { readSpec, toMeta } from './spec.ts'
@@ -93,7 +93,8 @@ export type EngineDeps = {
 /** Returns at once in phase `launching`; a launch that fails is an end like any other. */
 export function startEngine(spec: EngineSpec, deps: EngineDeps): EngineLife {
   const clock = deps.clock ?? systemClock
-  const id = toLifeId(spec.slot, clock.wall(), Math.random())
+  const asked = spec.owner.startsWith('launch:') ? spec.owner.slice('launch:'.length) : undefined
+  const id = asked === undefined ? toLifeId(spec.slot, clock.wall(), Math.random()) : toLaunchLifeId(asked)
   const folder = join(deps.livesFolder, id)
   const logPath = toLogPath(deps.logDir, id)
   const launch = async (): Promise<Body> => {

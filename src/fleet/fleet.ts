@@ -3,6 +3,7 @@ import type { ReadonlySignal } from '@preact/signals-core'
 import type { Component } from '../core/component.ts'
 import type { Problem } from '../api/status.ts'
 import type { Upstream } from '../engine/upstream.ts'
+import type { Launches } from './launches.ts'
 import type { Orders } from './orders.ts'
 
 /** What should run now: the configuration's wish, overlaid by the broker's order. Undefined: nothing is wanted. */
@@ -41,6 +42,8 @@ export interface Fleet extends Component {
   readonly upstreams: ReadonlySignal<readonly Upstream[]>
   readonly engines: ReadonlySignal<readonly EngineView[]>
   readonly orders: Orders
+  /** Models that clients asked for, beside the node's own. */
+  readonly launches: Launches
   /**
    * Engines of the daemon before us were looked for, and those that served were seen to serve (at most 2.5 s later). Until then
    * callers wait: a restart of the daemon is no outage.

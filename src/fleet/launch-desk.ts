@@ -33,6 +33,8 @@ export type LaunchDeskDeps = {
   clock: Clock
   bootId: string
   log: Log
+  /** Where the log of a launch is. */
+  toLog: (id: string) => string
 }
 
 /** Why a launch that has its GPUs has no engine yet. */
@@ -79,6 +81,7 @@ export class LaunchDesk implements LaunchEvents {
   /** After the engines of the daemon before were adopted: whoever has none has failed, unless it was never started. */
   async reconcile(members: readonly Member[]): Promise<void> {
     const { records, bootId } = this.#deps
+    for (const { plan } of members) this.#recover(plan)
     const alive = new Set(members.map(({ plan }) => toLaunchId(plan.owner)))
     for (const record of records.all.peek()) {
       const { id, state } = record
@@ -193,6 +196,27 @@ export class LaunchDesk implements LaunchEvents {
       state,
       ...(failed && { error: describeProblem(failed), diagnosis: toDiagnosis(failed) }),
     })
+  }
+
+  /** An engine whose launch is on disk no more is no reason to unload a model: what is known of it is enough. */
+  #recover({ owner, model, gpus, args }: EnginePlan): void {
+    const { records, bootId, log } = this.#deps
+    const id = toLaunchId(owner)
+    if (id === undefined || records.get(id)) return
+    log.warn({ launch: id, model }, 'launch is not on disk; taken back from its engine')
+    const stamp = records.stamp()
+    const task = args.includes('--task=embed') ? 'embed' : 'generate'
+    const request = { model, gpu_ids: [...gpus], task, extra_kwargs: {} } as const
+    const about = {
+      id,
+      request,
+      gpuIds: gpus,
+      state: 'bootstrapping',
+      error: null,
+      logPath: this.#deps.toLog(id),
+    } as const
+    records.replace({ version: 1, ...about, createdAt: stamp, updatedAt: stamp, bootId })
+    this.#deps.leases.reserve(gpus, owner)
   }
 
   async #explainAbsent(record: LaunchRecord): Promise<void> {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { Clock } from '../core/clock.ts'
-import { codeOf, messageOf } from '../core/errors.ts'
+import { codeOf, isShortage, messageOf } from '../core/errors.ts'
 import { readJson, removeFile, writeJson } from '../core/json-file.ts'
 import type { Log } from '../core/log.ts'
 import { fromStamp, type LaunchRecord, launchRecordSchema, toStamp } from './launch-record.ts'
@@ -49,7 +49,10 @@ export class LaunchRecords {
     return toStamp(this.#last)
   }
 
-  /** Reads the folder once. @throws what the file system says of the folder; asked again then */
+  /**
+   * Reads the folder once; one that cannot be read is a problem, and the launches in it are not known.
+   * @throws where there is no descriptor or memory left: asked again then
+   */
   load(): Promise<void> {
     this.#loading ??= this.#load().catch((error: unknown) => {
       this.#loading = undefined
@@ -99,8 +102,10 @@ export class LaunchRecords {
 
   async #load(): Promise<void> {
     const names = await readdir(this.#folder).catch((error: unknown): string[] => {
-      if (codeOf(error) === 'ENOENT') return []
-      throw error
+      if (isShortage(error)) throw error
+      if (codeOf(error) !== 'ENOENT')
+        this.#problem.value = fleetProblem('state-unreadable', `${this.#folder}: ${messageOf(error)}`)
+      return []
     })
     const ids = names.flatMap((name) => fileName.exec(name)?.[1] ?? [])
     const found = await Promise.all(ids.map((id) => this.#read(id)))
@@ -113,6 +118,7 @@ export class LaunchRecords {
     const found = await readJson(this.#toPath(id), launchRecordSchema)
     if (found.kind === 'value') return found.value
     if (found.kind === 'bad') {
+      if (isShortage(found.error)) throw found.error as Error
       this.#log.warn({ launch: id, why: found.why }, 'record of a launch cannot be read')
       this.#problem.value = fleetProblem('state-unreadable', `${this.#toPath(id)}: ${found.why}`)
     }

@@ -7,9 +7,11 @@ import { messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { StatusSignal } from '../core/status-signal.ts'
 import type { Inventory } from '../gpu/inventory.ts'
+import { type Claim, judgeClaim } from './claim.ts'
 import { decide, type Step, type Wanted } from './decide.ts'
 import type { EngineView, Planned } from './fleet.ts'
 import { launch } from './launch.ts'
+import type { LaunchDesk } from './launch-desk.ts'
 import type { Leases } from './leases.ts'
 import type { Lives } from './lives.ts'
 import type { OrdersDesk, Report } from './orders-desk.ts'
@@ -18,7 +20,7 @@ import type { Planner } from './planner.ts'
 import { fleetProblem } from './problems.ts'
 import { judgeProgress, pickStanding } from './progress.ts'
 import { judgeRestart } from './restart-policy.ts'
-import type { Roster } from './roster.ts'
+import { isOfNode, type Roster } from './roster.ts'
 import { describeFleet, toAbsentView, toEngineView } from './views.ts'
 import { type Ask, type Effective, judgeEffective } from './wish.ts'
 import type { WishBook } from './wishes.ts'
@@ -26,6 +28,8 @@ import type { WishBook } from './wishes.ts'
 /** What a pass assigns; everybody else only reads. */
 export type FleetState = {
   planned: Signal<Planned | undefined>
+  /** The GPUs that the node's own model keeps from launches. */
+  claim: Signal<Claim>
   /** Planned engines that do not live. */
   absent: Signal<readonly EngineView[]>
   configuredArgs: Signal<readonly string[] | undefined>
@@ -46,6 +50,7 @@ export type BodyDeps = {
   roster: Roster
   book: WishBook
   desk: OrdersDesk
+  launches: LaunchDesk
   state: FleetState
   /** Assigned to run a pass at a time that no event marks. */
   poke: Signal<number>
@@ -76,11 +81,12 @@ export function createLoopBody(deps: BodyDeps): { pass: () => Promise<void>; ado
 }
 
 /** Nothing is launched before this has succeeded: a model that is loaded already must not be loaded again. */
-async function adoptAll({ book, lives, roster, ending, log }: BodyDeps): Promise<void> {
-  await book.load()
+async function adoptAll({ book, lives, roster, ending, log, launches }: BodyDeps): Promise<void> {
+  await Promise.all([book.load(), launches.load()])
   const found = await lives.adopt()
   if (found.length > 0) log.info({ engines: found.map((one) => one.id), ending: ending.aborted }, 'engines adopted')
   roster.adopt(found)
+  await launches.reconcile(roster.members.peek())
 }
 
 async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void>): Promise<void> {
@@ -89,19 +95,24 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   void book.flush()
   const generation = desk.generation.peek()
   const effective = judgeEffective(book.wishes.peek())
+  keepFiles(effective, deps, memory)
   const wanted = await toWanted(effective, deps, memory)
+  state.claim.value = judgeClaim(effective, wanted, memory.standing?.plans)
+  const others = await deps.launches.toWanted(roster.members.peek())
   // An order came while we looked: what we know is not what is wanted any more, and the loop is already woken.
   if (desk.generation.peek() !== generation || ending.aborted) return
   const observed = roster.observe()
   const steps = decide({
-    wanted: wanted ? [wanted] : [],
+    wanted: [...(wanted ? [wanted] : []), ...others],
     observed,
     gpu: (index) => deps.leases.holder(index, deps.inventory.peek()),
+    reserved: (index) => deps.leases.reserved.get(index),
     restart: (plan) => judgeRestart(roster.failures(plan), clock.now()),
     same: deps.planner.isSame,
     now: clock.now(),
   })
   await act(steps, deps)
+  deps.launches.note(steps)
   const model = effective.kind === 'run' ? effective.ask.model : undefined
   const progress = judgeProgress(wanted, model, observed, steps)
   state.absent.value = toAbsent(steps, wanted, deps)
@@ -109,10 +120,18 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   tell(deps, memory, wanted)
   setAlarm(deps, memory, steps, wanted)
   refreshGpus(deps, memory, steps)
+  deps.launches.open()
+}
+
+/** What nobody needs any more leaves nothing behind: neither a download that is tried for ever nor its problem. */
+function keepFiles(effective: Effective, { planner, book, launches }: BodyDeps, { standing }: Memory): void {
+  const asks = Object.values(book.wishes.peek()).flatMap((one) => (one?.kind === 'run' ? [one.ask] : []))
+  const own = effective.kind === 'run' ? [effective.ask] : []
+  planner.keepFilesOf([...own, ...asks, ...(standing ? [standing.ask] : []), ...launches.asks()])
 }
 
 async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): Promise<Wanted | undefined> {
-  const { planner, roster, state, clock, config, book } = deps
+  const { planner, roster, state, clock, config } = deps
   await readConfigured(deps)
   if (effective.kind !== 'run') {
     state.planned.value = undefined
@@ -121,9 +140,6 @@ async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): P
     if (memory.grace?.at !== effective.at) memory.grace = toGrace(effective.at, config.engine.orderGrace, clock)
     return { group: 'node', mode: 'parked', until: memory.grace.until }
   }
-  // An order that another one replaced leaves nothing behind: neither a download that is tried for ever nor its problem.
-  const others = Object.values(book.wishes.peek()).flatMap((one) => (one?.kind === 'run' ? [one.ask] : []))
-  planner.keepFilesOf([effective.ask, ...others, ...(memory.standing ? [memory.standing.ask] : [])])
   const files = planner.filesOf(effective.ask).peek()
   // A model that comes anew may cure what was pointless to try again.
   if (files.kind === 'ready' && memory.filesWere !== undefined && memory.filesWere !== 'ready') roster.forgetAll()
@@ -189,7 +205,8 @@ async function act(steps: readonly Step[], deps: BodyDeps): Promise<void> {
   for (const step of steps) if (step.do !== 'start') deps.roster.act(step)
   // Ports are taken one after the other; the engines themselves start at the same time.
   for (const step of steps)
-    if (step.do === 'start') await launch(step.plan, { ...deps, isEnding: () => deps.ending.aborted })
+    if (step.do === 'start')
+      await launch(step.plan, { ...deps, isWanted: (plan) => !deps.ending.aborted && deps.launches.isWanted(plan) })
 }
 
 function toAbsent(
@@ -212,7 +229,7 @@ function toAbsent(
 function tell(deps: BodyDeps, memory: Memory, wanted: Wanted | undefined): void {
   const { state, roster, book, desk, config, clock } = deps
   const resolved = wanted?.mode === 'run' ? wanted.resolved : undefined
-  const members = roster.members.peek()
+  const members = roster.members.peek().filter(isOfNode)
   const others = [
     ...members.map((one) => one.life.problem.peek()),
     desk.conflict(),

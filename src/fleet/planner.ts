@@ -13,7 +13,16 @@ import type { Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
 import type { EngineSpec } from './lives.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
-import { isSameAsk, isSamePlan, resolve, toAutoDtype, toConfiguredArgs, toModelRef } from './resolve.ts'
+import {
+  isSameAsk,
+  isSamePlan,
+  type LaunchWish,
+  resolve,
+  resolveLaunch,
+  toAutoDtype,
+  toConfiguredArgs,
+  toModelRef,
+} from './resolve.ts'
 import type { Ask } from './wish.ts'
 
 /** How long what was read from the venv and from config.json is believed: both may be replaced while we run, ms. */
@@ -40,6 +49,7 @@ export type PlannerDeps = {
 
 export type Planner = {
   resolve: (ask: Ask, owner: string) => Promise<Resolved>
+  resolveLaunch: (wish: LaunchWish) => Promise<Resolved>
   /** @returns also what of the arguments could not be passed on, in words */
   render: (plan: EnginePlan, port: number) => Promise<{ spec: EngineSpec; notes: readonly string[] } | Problem>
   /** The plan that a living engine was launched by. */
@@ -74,6 +84,11 @@ export function createPlanner(deps: PlannerDeps): Planner {
     keepFilesOf: (asks) => deps.keepFiles?.(asks.map((ask) => toModelRef(ask, config.engine))),
     isSame,
     resolve: resolveAsk,
+    async resolveLaunch(wish) {
+      const profile = await profiles(config.engine.pythonPath)
+      const env = 'code' in profile ? {} : pickOperatorEnv(renderEnv(deps, profile, []), config.engineEnv)
+      return resolveLaunch(wish, { profile, files: filesOf(wish.ask).peek(), config: config.engine, env })
+    },
     configuredArgs: () => toConfiguredArgs(config.engine, inventory.peek()),
     async isSameAsk(one, other) {
       if (isSameAsk(one, other, config.engine, autoDtype())) return true

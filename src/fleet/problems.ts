@@ -40,6 +40,14 @@ export const fleetProblems = {
     title: 'the stored wishes cannot be read',
     remedy: 'nothing to do: they are replaced at the next change; only a former order of the broker is lost',
   },
+  'launch-rebooted': {
+    title: 'the machine was rebooted',
+    remedy: 'launch it again',
+  },
+  'launch-vanished': {
+    title: 'the engine of the launch ended while the daemon was away',
+    remedy: 'read the log of the launch; launch it again',
+  },
   'no-engine-port': {
     title: 'no free port for an engine',
     remedy: 'free the ports above INFERENCE_PORT or choose another INFERENCE_PORT',

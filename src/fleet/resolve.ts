@@ -23,6 +23,9 @@ export type ResolveFacts = {
   env: Readonly<Record<string, string>>
 }
 
+/** What a client asked for, once it has its GPUs. */
+export type LaunchWish = { owner: string; servedName: string; ask: Ask; gpus: readonly number[] }
+
 export function resolve(ask: Ask, owner: string, facts: ResolveFacts): Resolved {
   const { config, files, inventory, profile } = facts
   if ('code' in profile) return { kind: 'blocked', problem: profile }
@@ -158,13 +161,34 @@ function pickGpus(inventory: Inventory): readonly Gpu[] | undefined {
   return inventory.kind === 'known' ? inventory.gpus : undefined
 }
 
+/** One engine on the GPUs that the launch has taken; the split is its own affair. */
+export function resolveLaunch(wish: LaunchWish, facts: Pick<ResolveFacts, 'files' | 'profile' | 'env' | 'config'>): Resolved {
+  const { profile, files, env, config } = facts
+  if ('code' in profile) return { kind: 'blocked', problem: profile }
+  if (files.kind !== 'ready') return describeFiles(wish.ask.model, files)
+  const plan: EnginePlan = {
+    owner: wish.owner,
+    slot: 0,
+    gpus: wish.gpus,
+    model: wish.servedName,
+    modelPath: files.path,
+    profile: profile.profile,
+    python: config.pythonPath,
+    // A round of PoC is the node's own engines' work.
+    hasPoc: false,
+    args: wish.ask.args ?? [],
+    env,
+  }
+  return { kind: 'planned', plans: [plan], notes: [] }
+}
+
 function describeUnknownGpus(inventory: Inventory): Resolved {
   return inventory.kind === 'failed'
     ? { kind: 'blocked', problem: inventory.problem }
     : { kind: 'waiting', why: 'the GPUs are being counted' }
 }
 
-function describeFiles(model: string, files: Exclude<Files, { kind: 'ready' }>): Resolved {
+export function describeFiles(model: string, files: Exclude<Files, { kind: 'ready' }>): Resolved {
   switch (files.kind) {
     case 'looking':
       return { kind: 'waiting', why: `looking for the files of ${model}` }

@@ -1,5 +1,5 @@
 // The engines that live now, and what ended before. Carries out the steps that decide() made; decides nothing itself.
-import { signal, type ReadonlySignal } from '@preact/signals-core'
+import { batch, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
@@ -20,6 +20,9 @@ export type Member = {
   parked: boolean
   restarts: number
 }
+
+/** The node's own, which upstreams, PoC and status are about; launches are beside them. */
+export const isOfNode = ({ plan }: Member): boolean => toGroup(plan.owner) === 'node'
 
 export type RosterDeps = {
   lives: Lives
@@ -77,9 +80,10 @@ export class Roster {
 
   start(spec: EngineSpec, plan: EnginePlan): void {
     const { lives, leases, log } = this.#deps
+    const group = toGroup(plan.owner)
+    if (!leases.isFree(plan.gpus, group)) throw new Error(`GPUs ${plan.gpus.join(', ')} are leased already`)
     const life = lives.start(spec)
-    if (!leases.take(plan.gpus, life.id, toGroup(plan.owner)))
-      throw new Error(`GPUs ${plan.gpus.join(', ')} are leased already`)
+    leases.take(plan.gpus, life.id, group)
     const history = this.#historyOf(plan)
     history.starts += 1
     log.info({ life: life.id, slot: plan.slot, gpus: plan.gpus, port: spec.port, model: plan.model }, 'engine starts')
@@ -160,9 +164,13 @@ export class Roster {
       if (end.why === 'left') return
       const failed = end.why === 'asked' ? undefined : (problem ?? toProblem(end))
       if (launch !== undefined) {
-        // Whoever is told of the end finds the GPUs free.
-        this.#strike(life)
-        return failed ? this.fail(plan, failed) : this.#deps.launches?.ended(launch, undefined)
+        this.#history.delete(toKey(plan))
+        // Whoever is told of the end finds the GPUs free, and nobody sees one without the other.
+        return batch(() => {
+          this.#strike(life)
+          if (failed) this.fail(plan, failed)
+          else this.#deps.launches?.ended(launch, undefined)
+        })
       }
       if (failed) this.fail(plan, failed, servedFor())
       this.#strike(life)
@@ -181,7 +189,7 @@ export class Roster {
   }
 
   #historyOf(plan: EnginePlan): History {
-    const key = `${toGroup(plan.owner)}/${plan.slot}`
+    const key = toKey(plan)
     const found = this.#history.get(key)
     if (found && this.#deps.isSame(found.plan, plan) && found.plan.modelPath === plan.modelPath) return found
     const fresh = { plan, failures: [], starts: 0 }
@@ -189,6 +197,8 @@ export class Roster {
     return fresh
   }
 }
+
+const toKey = (plan: EnginePlan) => `${toGroup(plan.owner)}/${plan.slot}`
 
 function toProblem(end: { why: string; code?: number | undefined; problem?: Problem }): Problem {
   if (end.problem) return end.problem

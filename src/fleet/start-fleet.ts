@@ -1,5 +1,6 @@
 // All engines together: gathers the facts, lets decide() judge, carries the steps out, and says how it stands. Engines of an
 // earlier daemon are adopted before anything is launched.
+import { join } from 'node:path'
 import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { Config } from '../config/schema.ts'
 import { within } from '../core/abort.ts'
@@ -11,18 +12,22 @@ import { startLoop } from '../core/loop.ts'
 import { readBootId } from '../core/proc.ts'
 import { createStatus } from '../core/status-signal.ts'
 import { until } from '../core/watch.ts'
+import { toLaunchLifeId, toLogPath } from '../engine/life-folder.ts'
 import type { Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
 import { endEngines, judgeEndBound } from './end-engines.ts'
 import type { Fleet, Planned } from './fleet.ts'
 import { createLoopBody, type FleetState } from './loop-body.ts'
+import { LaunchDesk } from './launch-desk.ts'
+import { LaunchRecords } from './launch-records.ts'
 import { Leases } from './leases.ts'
 import type { Lives } from './lives.ts'
 import { OrdersDesk, type Report } from './orders-desk.ts'
 import { createPlanner, type EngineHome } from './planner.ts'
-import { Roster } from './roster.ts'
+import { isOfNode, Roster } from './roster.ts'
+import { startLaunches } from './start-launches.ts'
 import { toEngineView, toPart } from './views.ts'
-import { judgeEffective, toGroup, type Wish } from './wish.ts'
+import { judgeEffective, type Wish } from './wish.ts'
 import { WishBook } from './wishes.ts'
 
 export type FleetDeps = {
@@ -50,7 +55,7 @@ export function startFleet(deps: FleetDeps): Fleet {
   const { log, clock = systemClock } = deps
   const ending = new AbortController()
   const parts = createParts(deps, clock, ending.signal)
-  const { roster, book, desk, planner, state } = parts
+  const { roster, book, desk, planner, state, launches, records } = parts
   const poke = signal(0)
   const wake = computed(() => [
     poke.value,
@@ -58,7 +63,9 @@ export function startFleet(deps: FleetDeps): Fleet {
     deps.inventory.value,
     book.problem.value,
     readFiles(book, planner.filesOf),
-    roster.members.value.map((one) => one.life.phase.value),
+    roster.members.value.map(({ life }) => [life.phase.value, life.problem.value]),
+    records.all.value,
+    launches.files.value.map((one) => one.value.kind),
   ])
   const body = createLoopBody({ ...deps, ...parts, clock, ending: ending.signal, poke })
   const settled = settle(body.adopt, roster, ending.signal)
@@ -68,6 +75,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     // A pass waits for nothing but the disk; a disk that hangs must not hold up the end.
     await Promise.race([loop.ended, clock.wait(5000)])
     await endEngines(intent, { ...deps, clock, roster, book, adopt: body.adopt })
+    await Promise.race([launches.finish(intent), clock.wait(2000)])
     state.status.set('off', intent === 'restart' ? 'left for the next daemon' : 'ended')
   }
   let ended: Promise<void> | undefined
@@ -77,6 +85,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     ...createViews(roster, state),
     planned: state.planned,
     orders: desk,
+    launches: startLaunches({ ...deps, ...parts, clock, ending: ending.signal }),
     settled,
     configuredArgs: state.configuredArgs,
     // The pass that runs, the engines, the wishes.
@@ -94,12 +103,17 @@ function createParts(deps: FleetDeps, clock: Clock, ending: AbortSignal) {
   const { config, lives, log, instanceId, random = Math.random, bootId = readBootId() } = deps
   const planner = createPlanner({ ...deps, clock })
   const leases = new Leases()
-  const roster = new Roster({ lives, leases, clock, random, log, isSame: planner.isSame, recall: planner.recall })
+  const { isSame, recall } = planner
+  const records = new LaunchRecords({ folder: join(config.host.stateDir, 'launches'), clock, log })
+  const toLog = (id: string) => toLogPath(config.host.logDir, toLaunchLifeId(id))
+  const launches = new LaunchDesk({ records, leases, planner, clock, bootId, log, toLog })
+  const roster = new Roster({ lives, leases, clock, random, log, isSame, recall, launches })
   const configuration = toConfigured(config, bootId, clock)
   const { model: modelName } = config.engine
   const book = new WishBook({ stateDir: config.host.stateDir, instanceId, bootId, modelName, configuration })
   const state: FleetState = {
     planned: signal<Planned | undefined>(undefined),
+    claim: signal('all'),
     absent: signal([]),
     configuredArgs: signal(undefined),
     status: createStatus('looking for engines of an earlier run', clock),
@@ -117,19 +131,24 @@ function createParts(deps: FleetDeps, clock: Clock, ending: AbortSignal) {
     forgive: () => roster.forgive('node'),
     abort: ending,
   })
-  return { planner, leases, roster, book, state, desk }
+  return { planner, leases, roster, book, state, desk, records, launches, bootId }
 }
 
 function createViews(roster: Roster, state: FleetState) {
   const engines = computed(() => {
-    const living = roster.members.value.map(toEngineView)
+    const living = roster.members.value.filter(isOfNode).map(toEngineView)
     const absent = state.absent.value.filter((one) => !living.some((other) => other.slot === one.slot))
     return [...living, ...absent].toSorted((a, b) => a.slot - b.slot)
   })
   return {
     engines,
     parts: computed(() => engines.value.map(toPart)),
-    upstreams: computed(() => roster.members.value.map((one) => one.life.upstream).toSorted((a, b) => a.slot - b.slot)),
+    upstreams: computed(() =>
+      roster.members.value
+        .filter(isOfNode)
+        .map((one) => one.life.upstream)
+        .toSorted((a, b) => a.slot - b.slot),
+    ),
   }
 }
 
@@ -166,7 +185,7 @@ function toConfigured(config: Config, bootId: string, clock: Clock): Wish | unde
 
 function summarize(roster: Roster): { alive: boolean; starting: boolean } {
   const phases = roster.members.value
-    .filter((one) => toGroup(one.plan.owner) === 'node')
+    .filter(isOfNode)
     .map((one) => ({ phase: one.life.phase.value, parked: one.parked }))
   const serves = phases.some((one) => one.phase === 'serving')
   return {

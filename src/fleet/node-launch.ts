@@ -1,0 +1,104 @@
+// The node's own model as a launch among the others: the configuration asks for it, the broker may change it, and its state is
+// that of its engines. Its id stays over restarts.
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
+import { z } from 'zod'
+import type { LaunchResponse, LaunchState } from '../api/launches.ts'
+import { messageOf } from '../core/errors.ts'
+import { readJson, writeJson } from '../core/json-file.ts'
+import type { Log } from '../core/log.ts'
+import { watch } from '../core/watch.ts'
+import { describeProblem, toProgress } from './launch-record.ts'
+import type { FleetState } from './loop-body.ts'
+import { isOfNode, type Member } from './roster.ts'
+import { judgeEffective, type Wishes } from './wish.ts'
+
+const schema = z.object({ version: z.literal(1), id: z.uuid(), createdAt: z.string() })
+
+export type NodeLaunchDeps = {
+  /** Where the launches are. */
+  folder: string
+  state: Pick<FleetState, 'planned' | 'report' | 'claim'>
+  members: ReadonlySignal<readonly Member[]>
+  wishes: ReadonlySignal<Wishes>
+  /** The model of the configuration. */
+  model: string | undefined
+  stamp: () => string
+  wall: () => number
+  log: Log
+  ending: AbortSignal
+}
+
+export interface NodeLaunch {
+  /** Undefined where the node wants nothing and was not stopped. */
+  readonly response: ReadonlySignal<LaunchResponse | undefined>
+  /** Known from the start; the stored one, once the file was read. */
+  readonly id: () => string
+  load(): Promise<void>
+}
+
+export function startNodeLaunch(deps: NodeLaunchDeps): NodeLaunch {
+  const known = signal({ id: randomUUID() as string, createdAt: deps.stamp() })
+  const view = computed(() => describe(deps))
+  const changedAt = signal(known.peek().createdAt)
+  const told = computed(() => `${view.value?.state} ${view.value?.error}`)
+  watch(told, () => void (changedAt.value = deps.stamp()), deps.ending)
+  return {
+    id: () => known.peek().id,
+    response: computed(() => {
+      if (!view.value) return undefined
+      const { id, createdAt } = known.value
+      const updated_at = changedAt.value < createdAt ? createdAt : changedAt.value
+      return { launch_id: id, created_at: createdAt, updated_at, ...view.value }
+    }),
+    load: () => load(deps, known.peek()).then((found) => void (known.value = found)),
+  }
+}
+
+/** Never rejects: without the file the id is new with each start, and nothing else is lost. */
+async function load({ folder, log }: NodeLaunchDeps, fresh: { id: string; createdAt: string }) {
+  const path = join(folder, 'node.json')
+  const found = await readJson(path, schema)
+  if (found.kind === 'value') return { id: found.value.id, createdAt: found.value.createdAt }
+  await writeJson(path, { version: 1, ...fresh }).catch((error: unknown) =>
+    log.warn({ path, why: messageOf(error) }, "id of the node's own launch not stored"),
+  )
+  return fresh
+}
+
+type View = Omit<LaunchResponse, 'launch_id' | 'created_at' | 'updated_at'>
+
+function describe({ state, members, wishes, model, wall }: NodeLaunchDeps): View | undefined {
+  const effective = judgeEffective(wishes.value)
+  if (effective.kind === 'nothing') return undefined
+  const own = members.value.filter(isOfNode)
+  const { progress } = state.report.value
+  const claim = state.claim.value
+  const alive = own.filter((one) => one.life.phase.value !== 'gone')
+  const now = judgeState(effective.kind, progress.kind, alive.length > 0)
+  const problem = now === 'failed' && progress.kind === 'failed' ? progress.problem : undefined
+  const loading = alive.find((one) => one.life.phase.value === 'loading')
+  const startedAt = loading?.life.startedAt.getTime()
+  const news = loading && { ...loading.life.progress.value, startedAt }
+  return {
+    model: (effective.kind === 'run' ? effective.ask.model : undefined) ?? own[0]?.plan.model ?? model ?? '',
+    gpu_ids: [...new Set([...own.flatMap((one) => one.plan.gpus), ...(claim === 'all' ? [] : claim)])].toSorted(
+      (a, b) => a - b,
+    ),
+    task: 'generate',
+    state: now,
+    error: problem ? describeProblem(problem) : null,
+    owner: 'configuration',
+    ...(problem && {
+      diagnosis: { code: problem.code, title: problem.title, evidence: problem.evidence, remedy: problem.remedy },
+    }),
+    ...(now === 'bootstrapping' && news && { progress: toProgress(news, wall) }),
+  }
+}
+
+function judgeState(wish: 'run' | 'stopped', progress: string, alive: boolean): LaunchState {
+  if (wish === 'stopped') return alive ? 'stopping' : 'stopped'
+  if (progress === 'serving') return 'ready'
+  return progress === 'failed' ? 'failed' : 'bootstrapping'
+}
