@@ -51,7 +51,7 @@ export interface EngineLife {
   readonly upstream: Upstream
   readonly phase: ReadonlySignal<Phase>
   readonly progress: ReadonlySignal<Progress>
-  /** What is wrong right now, while it ends: processes that survive SIGKILL, GPU memory that stays. */
+  /** What is wrong right now: it serves and says that it cannot; it ends and its processes or its GPU memory stay. */
   readonly problem: ReadonlySignal<Problem | undefined>
   /** Of vLLM's API server (of its keeper where the kernel does not tell children); undefined before and after it runs. */
   readonly pid: number | undefined
