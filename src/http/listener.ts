@@ -1,5 +1,6 @@
 // One HTTP listener on a port of its own: open as long as the daemon runs, ended by intent.
 import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import { signal, type ReadonlySignal } from '@preact/signals-core'
 import type { Component } from '../core/component.ts'
 import { noFdStore, type FdStore } from '../core/fd-store.ts'
@@ -8,7 +9,8 @@ import type { Intent } from '../core/intent.ts'
 import type { Log } from '../core/log.ts'
 import { createStatus } from '../core/status-signal.ts'
 import { openPort } from './open-port.ts'
-import { createHttpServer, type OnRequest } from './server.ts'
+import { createHttpServer, createTlsServer, type OnRequest } from './server.ts'
+import type { TlsMaterial } from './tls-files.ts'
 import { createTraffic } from './traffic.ts'
 
 export type ListenerOptions = {
@@ -22,6 +24,8 @@ export type ListenerOptions = {
   log: Log
   /** How long a stop waits for running requests, ms. */
   drainMs?: number
+  /** Speaks TLS alone; without a certificate every handshake fails. */
+  tls?: ReadonlySignal<TlsMaterial | undefined> | undefined
 }
 
 export interface Listener extends Component {
@@ -41,11 +45,12 @@ export function startListener(options: ListenerOptions): Listener {
   const ending = new AbortController()
   const state: { ended?: Promise<void> } = {}
   const traffic = createTraffic()
-  const server = createHttpServer((request, response) => {
+  const onRequest: OnRequest = (request, response) => {
     traffic.note(response)
     options.onRequest(request, response)
-  })
-  server.on('connection', (socket) => traffic.connect(socket))
+  }
+  const server = options.tls ? createTlsServer(onRequest, options.tls, ending.signal) : createHttpServer(onRequest)
+  server.on(options.tls ? 'secureConnection' : 'connection', (socket: Socket) => traffic.connect(socket))
   const opened = openPort(server, { name, host, port, fdStore }, { address, status, log }, ending.signal)
   return {
     name: `listener ${name}`,

@@ -1,7 +1,10 @@
 // The HTTP server of a listener: limits that keep slow, garbled and too many clients from hurting the others.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from '../core/node-http.ts'
 import type { Socket } from 'node:net'
+import type { ReadonlySignal } from '@preact/signals-core'
 import { codeOf } from '../core/errors.ts'
+import { watch } from '../core/watch.ts'
+import type { TlsMaterial } from './tls-files.ts'
 
 export type OnRequest = (request: IncomingMessage, response: ServerResponse) => void
 
@@ -23,7 +26,31 @@ const limits = {
 const maxConnections = 8192
 
 export function createHttpServer(onRequest: OnRequest): Server {
-  const server = createServer(limits, onRequest)
+  return withBounds(createServer(limits, onRequest))
+}
+
+/** ms; who has not finished its handshake by then is gone. */
+const handshakeTimeout = 10_000
+
+/** HTTP/1.1 over TLS 1.2 or newer, with the certificate of the moment; connections that are open keep theirs. */
+export function createTlsServer(
+  onRequest: OnRequest,
+  material: ReadonlySignal<TlsMaterial | undefined>,
+  abort: AbortSignal,
+): Server {
+  const { createServer: createSecureServer } = process.getBuiltinModule('node:https')
+  const server = createSecureServer({ ...limits, minVersion: 'TLSv1.2', handshakeTimeout }, onRequest)
+  watch(
+    material,
+    (found) => {
+      if (found) server.setSecureContext({ ...found, minVersion: 'TLSv1.2' })
+    },
+    abort,
+  )
+  return withBounds(server)
+}
+
+function withBounds(server: Server): Server {
   server.maxConnections = maxConnections
   server.on('clientError', answerGarbage)
   return server
