@@ -9,7 +9,7 @@ import { createAdminClient, type Status } from './frpc-admin.ts'
 import { type LogReading, parseFrpcLog } from './frpc-log.ts'
 import type { Life } from './frpc-lives.ts'
 import { isRunning, judgeTunnel, type Role, roles, type Verdict } from './judge-tunnel.ts'
-import { type Probe, sendProbe } from './probe.ts'
+import { type Probe, sendProbe, whyNotConnected } from './probe.ts'
 
 /** All in ms. */
 export type TunnelTimes = {
@@ -17,26 +17,29 @@ export type TunnelTimes = {
   startingPoll: number
   /** Between two looks at the admin API: a lost session is noticed this soon. */
   poll: number
-  /** Between two proofs while all is well. */
+  /** Between two proofs while all is well; only looks are due, so the first one after this time. */
   probe: number
   /** Between two proofs while something is wrong. */
   failingProbe: number
+  /** Of a proof with its second try. */
   probeTimeout: number
   /** An admin API that does not answer for so long belongs to a frpc that is to be replaced. */
   silence: number
 }
 
+/** A frozen server is found out by a proof alone, for up to 40 s (facts/frp.md 1.9): here after 6 s and 4 s at the latest. */
 export const tunnelTimes: TunnelTimes = {
   startingPoll: 50,
-  poll: 1500,
-  probe: 15_000,
+  poll: 3000,
+  probe: 5500,
   failingProbe: 3000,
   probeTimeout: 4000,
   silence: 20_000,
 }
 
 export type FollowOptions = {
-  host: string
+  /** Of the frp server: where frpc logs in, and on which host the remote ports are. */
+  server: HostPort
   ports: Record<Role, number>
   names: Record<Role, string>
   nonce: string
@@ -76,6 +79,7 @@ export async function followFrpc(
       names: options.names,
       addresses: prover.addresses,
       probes,
+      serverGone: prover.serverGone(),
       everProved: prover.everProved(),
     })
     see(verdict)
@@ -99,39 +103,40 @@ async function readLog(life: Life): Promise<LogReading> {
 type Probes = Partial<Record<Role, Probe>>
 
 /** Remembers when it asked last, and what came back. Asks only while frpc says that both ports run. */
-function createProver({ host, ports, names, nonce, times, ...options }: FollowOptions) {
-  const target = (role: Role): HostPort => ({ host, port: ports[role] })
+function createProver({ server, ports, names, nonce, times, ...options }: FollowOptions) {
+  const target = (role: Role): HostPort => ({ host: server.host, port: ports[role] })
   const addresses = {
     inference: renderHostPort(target('inference')),
     node: renderHostPort(target('node')),
   }
-  const allProved = (probes: Probes) => roles.every((role) => probes[role]?.kind === 'proved')
-  let known: Probes = {}
-  let askedAt = Number.NEGATIVE_INFINITY
-  let { everProved } = options
-  const ask = async (abort: AbortSignal): Promise<Probes> => {
-    const [inference, node] = await Promise.all(
-      roles.map((role) => sendProbe(target(role), nonce, times.probeTimeout, abort)),
-    )
+  const ask = async (timeout: number, abort: AbortSignal): Promise<Probes> => {
+    const [inference, node] = await Promise.all(roles.map((role) => sendProbe(target(role), nonce, timeout, abort)))
     return { ...(inference && { inference }), ...(node && { node }) }
   }
+  let known: Probes = {}
+  let serverGone: string | undefined
+  let askedAt = Number.NEGATIVE_INFINITY
+  let { everProved } = options
   return {
     addresses,
     allProved,
     everProved: () => everProved,
+    /** Why the server's own port cannot be reached either, where a remote port cannot. */
+    serverGone: () => serverGone,
     async prove(admin: Status, abort: AbortSignal): Promise<Probes> {
       if (!isRunning({ admin, names })) {
         known = {}
+        serverGone = undefined
         askedAt = Number.NEGATIVE_INFINITY
         return known
       }
       const wasProved = allProved(known)
       const every = wasProved || isOutOfReach(known, everProved) ? times.probe : times.failingProbe
       if (performance.now() - askedAt < every) return known
-      let found = await ask(abort)
-      // One lost request is no lost tunnel: what was proved a moment ago is asked twice before it is called down.
-      if (wasProved && !allProved(found) && !abort.aborted) found = await ask(abort)
-      known = found
+      known = wasProved ? await askTwice(ask, times.probeTimeout, abort) : await ask(times.probeTimeout, abort)
+      serverGone = roles.some((role) => isClosed(known[role]))
+        ? await whyNotConnected(server, times.probeTimeout * slowFrom, abort)
+        : undefined
       askedAt = performance.now()
       everProved ||= roles.some((role) => known[role]?.kind === 'proved')
       return known
@@ -139,7 +144,28 @@ function createProver({ host, ports, names, nonce, times, ...options }: FollowOp
   }
 }
 
+/** Of the time of a proof: what takes longer is late, though not lost. */
+const slowFrom = 0.4
+
+const allProved = (probes: Probes) => roles.every((role) => probes[role]?.kind === 'proved')
+const isClosed = (probe: Probe | undefined) => probe?.kind === 'refused' || probe?.kind === 'unreachable'
+
+type Ask = (timeout: number, abort: AbortSignal) => Promise<Probes>
+
+/** One lost request is no lost tunnel: what was proved a moment ago is asked again before it is called down, both in one `timeout`. */
+async function askTwice(ask: Ask, timeout: number, abort: AbortSignal): Promise<Probes> {
+  const began = performance.now()
+  const first = ask(timeout, abort)
+  const slow = new AbortController()
+  const early = await Promise.race([first, systemClock.wait(timeout * slowFrom, slow.signal)])
+  slow.abort()
+  if (early && allProved(early)) return early
+  const second = ask(timeout - (performance.now() - began), abort)
+  const [one, other] = await Promise.all([first, second])
+  return allProved(one) ? one : other
+}
+
 /** Ports that were never reached from here: nothing is broken, so there is no hurry to try again. */
 function isOutOfReach(probes: Probes, everProved: boolean): boolean {
-  return !everProved && roles.every((role) => probes[role]?.kind === 'refused' || probes[role]?.kind === 'unreachable')
+  return !everProved && roles.every((role) => isClosed(probes[role]))
 }

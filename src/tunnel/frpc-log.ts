@@ -3,6 +3,8 @@
 export type LogReading = {
   /** Why the last login failed; undefined after a success, and before any try. */
   loginError?: string
+  /** How many logins have failed since the last success, as far as the lines tell. */
+  loginErrors?: number
   /** The last complaint that our own listener could not be reached. */
   localError?: string
   /** The last line, whatever it says: of a dead frpc, the reason. */
@@ -15,9 +17,15 @@ export function parseFrpcLog(lines: readonly string[]): LogReading {
   for (const line of lines) {
     if (line.trim() === '') continue
     reading.last = strip(line)
-    if (line.includes('login to server success')) delete reading.loginError
+    if (line.includes('login to server success')) {
+      delete reading.loginError
+      delete reading.loginErrors
+    }
     const error = /(?:connect to server error|login to the server failed): (.*)$/.exec(line)?.[1]
-    if (error) reading.loginError = error.replace(/\. With loginFailExit enabled.*$/, '')
+    if (error) {
+      reading.loginError = error.replace(/\. With loginFailExit enabled.*$/, '')
+      reading.loginErrors = (reading.loginErrors ?? 0) + 1
+    }
     const local = /connect to local service \[.*$/.exec(line)?.[0]
     if (local) reading.localError = local
   }

@@ -17,6 +17,8 @@ export type Seen = {
   names: Record<Role, string>
   addresses: Record<Role, string>
   probes: Partial<Record<Role, Probe>>
+  /** Why the server itself cannot be reached, where it was tried because a remote port is closed. */
+  serverGone?: string | undefined
   /** The remote ports could be reached from here before, so that they can be reached from here. */
   everProved: boolean
 }
@@ -53,7 +55,12 @@ export function isRunning({ admin, names }: Pick<Seen, 'admin' | 'names'>): bool
 }
 
 function judgeLogin({ age, log, everProved }: Seen): Verdict {
-  if (log.loginError !== undefined) return down(judgeLoginError(log.loginError), log.loginError)
+  if (log.loginError !== undefined) {
+    const code = judgeLoginError(log.loginError)
+    // A server that goes down cuts the login that comes in that moment, just as one of another kind does each time.
+    const isCut = code === 'frps-mismatch' && everProved && log.loginErrors === 1
+    return down(isCut ? 'frps-unreachable' : code, log.loginError)
+  }
   if (!everProved && age < loginPatience) return { phase: 'starting', note: 'frpc logs in' }
   return down('frps-unreachable', `frpc is not logged in; its last words: ${log.last ?? 'none'}`)
 }
@@ -107,7 +114,10 @@ function judgeProbes(seen: Seen): Verdict {
   if (found.length < roles.length) return { phase: 'starting', note: 'frpc runs; the way back is being proved' }
   const closed = first('refused', 'unreachable')
   if (!closed) return { phase: 'proved' }
-  if (seen.everProved || first('proved')) return down('tunnel-port-closed', why(closed))
+  const lost = seen.everProved || first('proved')
+  // frpc is the last to notice: it says running until its own ping is lost.
+  if (lost && seen.serverGone) return down('frps-unreachable', `the frp server ${seen.serverGone}; ${why(closed)}`)
+  if (lost) return down('tunnel-port-closed', why(closed))
   return { phase: 'unproved', note: `frpc says running; ${why(closed)}, so it cannot be proved from here` }
 }
 

@@ -66,7 +66,7 @@ export async function liveOnce(options: LiveOptions, state: LiveState, show: Sho
 
 function toFacts({ wish, nonce, times, log }: LiveOptions) {
   return {
-    host: wish.server.host,
+    server: wish.server,
     ports: remotePorts(wish.clientId),
     names: proxyNames(wish.instanceId),
     nonce,

@@ -1,4 +1,6 @@
 // One request to a remote port, to see whether it comes back to us. Bounded in time and size; says at which step it ended.
+import { connect } from 'node:net'
+import { onAbort, within } from '../core/abort.ts'
 import { request } from '../core/node-http.ts'
 import { codeOf, messageOf } from '../core/errors.ts'
 import { type HostPort, renderHostPort } from '../core/host-port.ts'
@@ -60,6 +62,21 @@ export function sendProbe(target: HostPort, nonce: string, timeout: number, abor
   })
 }
 
+/** Undefined where `target` accepts a connection within `timeout` ms, else how it does not. Never rejects. */
+export function whyNotConnected(target: HostPort, timeout: number, abort: AbortSignal): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(target.port, target.host)
+    const finish = (why?: string) => {
+      forget()
+      socket.destroy()
+      resolve(why)
+    }
+    const forget = onAbort(within(timeout, abort), () => finish(`accepts no connection within ${timeout} ms`))
+    socket.once('connect', () => finish())
+    socket.once('error', (error) => finish(judgeError(error, false).why))
+  })
+}
+
 function judgeAnswer(status: number, body: string, nonce: string): Probe {
   const answered = parseNonce(body)
   if (answered === nonce) return { kind: 'proved' }
@@ -76,7 +93,7 @@ function parseNonce(body: string): string | undefined {
   }
 }
 
-function judgeError(error: Error, connected: boolean): Probe {
+function judgeError(error: Error, connected: boolean): Exclude<Probe, { kind: 'proved' }> {
   if (connected) return { kind: 'empty', why: `closes the connection without an answer (${messageOf(error)})` }
   if (codeOf(error) === 'ECONNREFUSED') return { kind: 'refused', why: 'refuses connections' }
   return { kind: 'unreachable', why: `cannot be reached: ${messageOf(error)}` }

@@ -24,7 +24,7 @@ test('a frozen frp server is found out by the proof, and thawed it is proved aga
   await world.untilRegistered()
   const before = await enginePids(world)
   world.frps.signal('SIGSTOP')
-  await world.untilPart('tunnels', 'is named', ({ problem }) => problem !== undefined, 25_000)
+  await world.untilProblem('tunnels', 'frps-frozen', 25_000)
   expect(await world.chat()).toBe(200)
   world.frps.signal('SIGCONT')
   await world.untilPart('tunnels', 'is proved again', ({ health }) => health === 'ok', 20_000)

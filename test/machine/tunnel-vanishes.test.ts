@@ -16,7 +16,10 @@ test(
 
     await world.frps.stop()
     const part = await world.untilPart('tunnels', 'is named', ({ problem }) => problem !== undefined, 25_000)
-    expect(part.problem?.remedy).toBeTruthy()
+    expect(part.problem).toMatchObject({
+      code: 'frps-unreachable',
+      remedy: expect.stringContaining('whether frps runs'),
+    })
     expect(await world.chat()).toBe(200)
     world.frps.start()
 

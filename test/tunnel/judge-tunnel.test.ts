@@ -50,6 +50,18 @@ describe('a tunnel is', () => {
       'tunnel-port-closed',
     ],
     [
+      'down with its server when that cannot be reached either, although frpc says running',
+      { probes: { inference: refused, node: refused }, everProved: true, serverGone: 'refuses connections' },
+      'down',
+      'frps-unreachable',
+    ],
+    [
+      'unproved when nothing there was ever reached from here, not even its server',
+      { probes: { inference: refused, node: refused }, serverGone: 'refuses connections' },
+      'unproved',
+      undefined,
+    ],
+    [
       'down when another node answers, whatever else is true',
       { probes: { inference: refused, node: { kind: 'foreign', why: 'x' } } },
       'down',
@@ -83,6 +95,24 @@ describe('a tunnel is', () => {
     ['starting while frpc logs in', { admin: out }, 'starting', undefined],
     ['down when the session of a proved tunnel is gone', { admin: out, everProved: true }, 'down', 'frps-unreachable'],
     [
+      'down with its server when that cut off the first login after the session',
+      { admin: out, everProved: true, log: { loginError: 'EOF', loginErrors: 1 } },
+      'down',
+      'frps-unreachable',
+    ],
+    [
+      'down when the server cuts off one login after the other',
+      { admin: out, everProved: true, log: { loginError: 'EOF', loginErrors: 2 } },
+      'down',
+      'frps-mismatch',
+    ],
+    [
+      'down when the server cuts off the very first login',
+      { admin: out, log: { loginError: 'EOF', loginErrors: 1 } },
+      'down',
+      'frps-mismatch',
+    ],
+    [
       'down when frpc does not get in for long and does not say why',
       { admin: out, age: 11_000 },
       'down',
@@ -113,7 +143,7 @@ test('only what happened after the last login counts', () => {
   const failed = '2026-07-23 12:00:00.123 [W] [client/service.go:323] [r] connect to server error: EOF'
   const success = '2026-07-23 12:00:01.123 [I] [client/service.go:306] [r] login to server success, get run id [r]'
   expect(parseFrpcLog([failed, success]).loginError).toBeUndefined()
-  expect(parseFrpcLog([success, failed]).loginError).toBe('EOF')
+  expect(parseFrpcLog([failed, success, failed, failed])).toMatchObject({ loginError: 'EOF', loginErrors: 2 })
   expect(parseFrpcLog([]).last).toBeUndefined()
 })
 

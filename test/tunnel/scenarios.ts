@@ -3,8 +3,9 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { frpcFiles } from '../../src/tunnel/frpc-files.ts'
+import type { Tunnels } from '../../src/tunnel/tunnels.ts'
 import { eventually } from '../support/eventually.ts'
 import { canConnect, createWorld, endChild, frpcPid, isAlive, type Programs, token, whenPhase } from './world.ts'
 
@@ -103,8 +104,10 @@ export function testScenarios(programs: Programs): void {
     await whenPhase(tunnels, 'down', 'frps-unreachable')
     const frps = await world.startFrps()
     const before = frpcPid(await whenPhase(tunnels, 'proved'))
+    const codes = noteCodes(tunnels)
     await endChild(frps)
     await whenPhase(tunnels, 'down')
+    expect(codes).toEqual(new Set(['frps-unreachable']))
     await world.startFrps()
     expect(frpcPid(await whenPhase(tunnels, 'proved'))).toBe(before)
   })
@@ -172,6 +175,17 @@ export function testScenarios(programs: Programs): void {
       async () => (await readdir(join(world.folder, 'state', 'frp'))).length === 0,
     )
   })
+}
+
+/** The problems of its only tunnel from now on, as they come. */
+function noteCodes({ tunnels }: Tunnels): Set<string> {
+  const codes = new Set<string>()
+  onTestFinished(
+    tunnels.subscribe(([view]) => {
+      if (view?.problem) codes.add(view.problem.code)
+    }),
+  )
+  return codes
 }
 
 /** One request after another, each on a new connection. */
