@@ -7,13 +7,22 @@ export type PocPace = {
   look: number
   /** total_processed may stand still for so long, ms. Engines of 0.9.1 let chat go first, and a chunk may take 60 s. */
   stall: number
-  /** Batches leave every 5 s and are tried for 10 s each: growth for so long without a delivered one is a problem, ms. */
+  /** Growth for so long without a delivered batch is a problem, ms: judgeDelivery. */
   delivery: number
   /** A planned engine may be absent from a round for so long before that is a problem, ms. */
   missing: number
 }
 
-export const defaultPace: PocPace = { look: 2000, stall: 90_000, delivery: 45_000, missing: 60_000 }
+export const defaultPace: PocPace = { look: 2000, stall: 90_000, delivery: judgeDelivery(undefined), missing: 60_000 }
+
+/**
+ * Batches leave in the engine's own interval and are tried for 10 s each: seven of them in a row that do not arrive are no accident.
+ * @param interval POC_CALLBACK_INTERVAL_SEC as the engines get it; @returns ms, 45 s for their default of 5 s
+ */
+export function judgeDelivery(interval: string | undefined): number {
+  const told = Number(interval)
+  return 10_000 + 7000 * (told > 0 ? told : 5)
+}
 
 /** What was seen of one engine in one round. Times are monotonic ms. */
 export type Growth = {

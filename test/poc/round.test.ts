@@ -5,6 +5,7 @@ import { pocGenerate, pocInit as schema } from '../../src/api/mlnode-poc.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
 import { pickCallbackError } from '../../src/poc/callback-log.ts'
 import { judgeStatuses, pickEngine } from '../../src/poc/pick.ts'
+import { judgeDelivery } from '../../src/poc/progress.ts'
 import { competes, groupOf, isGroupOf, type Round } from '../../src/poc/round.ts'
 import { judgeRequest, toEngineGenerate, toEngineInit } from '../../src/poc/translate.ts'
 import { model, pocInit } from './world.ts'
@@ -117,6 +118,12 @@ test.each([
   [['VALIDATING'], 'VALIDATING'],
 ])('statuses %j together are %s', (statuses, expected) => {
   expect(judgeStatuses(statuses.map((status, port) => ({ port, status })))).toBe(expected)
+})
+
+test('how long batches may stay away follows the interval in which the engines send them', () => {
+  expect([undefined, '', 'often', '0', '1', '60'].map(judgeDelivery)).toEqual([
+    45_000, 45_000, 45_000, 45_000, 17_000, 430_000,
+  ])
 })
 
 test('the last line about a failing callback is what a log says', () => {
