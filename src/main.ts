@@ -38,6 +38,7 @@ import { judgeCacheRoot } from './models/hf-home.ts'
 import { type Models, startModels } from './models/models.ts'
 import { startVolume } from './models/volume.ts'
 import { type Poc, startPoc } from './poc/poc.ts'
+import { judgeDelivery } from './poc/progress.ts'
 import { createInferenceApp } from './proxy/inference-app.ts'
 import { createProxy } from './proxy/proxy.ts'
 import { warmProxy } from './proxy/warm.ts'
@@ -157,6 +158,7 @@ function startMining({ config, bind, part }: Context, fleet: Fleet): Poc {
     stateDir: host.stateDir,
     bootId: readBootId(),
     profile: readProfile(engine),
+    pace: { delivery: judgeDelivery(config.engineEnv['POC_CALLBACK_INTERVAL_SEC']) },
     relayOrigin: registration.pocCallbackRelay
       ? (config.poc.selfUrl ?? toOrigin(bind, listeners.nodePort)).replace(/\/$/, '')
       : undefined,
