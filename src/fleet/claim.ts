@@ -7,11 +7,12 @@ import type { Effective } from './wish.ts'
 export type Claim = readonly number[] | 'all'
 
 /**
- * As long as it wants to run, and while the broker has stopped it: an order is no permission to launch something else there.
+ * As long as it wants to run, and while the broker has stopped it: such an order is no permission to launch something else
+ * there. What the operator has stopped is free.
  * @param standing the plans that were made last
  */
 export function judgeClaim(effective: Effective, wanted: Wanted | undefined, standing?: readonly EnginePlan[]): Claim {
-  if (effective.kind === 'nothing') return []
+  if (effective.kind === 'nothing' || (effective.kind === 'stopped' && effective.by === 'operator')) return []
   if (wanted?.mode !== 'run') return standing ? toGpus(standing) : 'all'
   const { resolved } = wanted
   if (resolved.kind === 'impossible') return []

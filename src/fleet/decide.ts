@@ -107,7 +107,7 @@ function decideAbsent(plan: EnginePlan, kept: ReadonlySet<string>, situation: Si
     ...more,
   })
   const before = situation.observed.find((one) => !kept.has(one.id) && isInTheWay(one.plan, plan))
-  if (before) return wait(`engine ${before.id} is still ending`)
+  if (before) return wait(describeBefore(before, plan))
   const holders = plan.gpus.map((gpu) => ({ gpu, holder: situation.gpu(gpu) }))
   for (const { gpu, holder } of holders) {
     if (holder.kind === 'leased') return wait(`GPU ${gpu} is held by ${holder.life}`)
@@ -145,6 +145,12 @@ function isSamePlace(one: EnginePlan, other: EnginePlan): boolean {
 function isInTheWay(old: EnginePlan, plan: EnginePlan): boolean {
   if (old.gpus.some((gpu) => plan.gpus.includes(gpu))) return true
   return toGroup(old.owner) === toGroup(plan.owner) && (old.slot === plan.slot || old.gpus.length === 0)
+}
+
+function describeBefore({ id, plan: old }: Observed, plan: EnginePlan): string {
+  const shared = old.gpus.find((gpu) => plan.gpus.includes(gpu))
+  const isOther = toGroup(old.owner) !== toGroup(plan.owner)
+  return isOther && shared !== undefined ? `GPU ${shared} is held by ${old.owner}` : `engine ${id} is still ending`
 }
 
 function describeVerdict(verdict: Exclude<RestartVerdict, { kind: 'now' }>): string {

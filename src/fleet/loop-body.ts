@@ -117,7 +117,7 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   const progress = judgeProgress(wanted, model, observed, steps)
   state.absent.value = toAbsent(steps, wanted, deps)
   state.report.value = { generation, progress }
-  tell(deps, memory, wanted)
+  tell(deps, memory, effective, wanted)
   setAlarm(deps, memory, steps, wanted)
   refreshGpus(deps, memory, steps)
   deps.launches.open()
@@ -137,6 +137,8 @@ async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): P
     state.planned.value = undefined
     memory.standing = effective.kind === 'stopped' ? memory.standing : undefined
     if (effective.kind === 'nothing') return undefined
+    // The operator said so to have the GPUs: nobody waits for him to think again.
+    if (effective.by === 'operator') return { group: 'node', mode: 'parked', until: clock.now() }
     if (memory.grace?.at !== effective.at) memory.grace = toGrace(effective.at, config.engine.orderGrace, clock)
     return { group: 'node', mode: 'parked', until: memory.grace.until }
   }
@@ -226,7 +228,7 @@ function toAbsent(
   })
 }
 
-function tell(deps: BodyDeps, memory: Memory, wanted: Wanted | undefined): void {
+function tell(deps: BodyDeps, memory: Memory, effective: Effective, wanted: Wanted | undefined): void {
   const { state, roster, book, desk, config, clock } = deps
   const resolved = wanted?.mode === 'run' ? wanted.resolved : undefined
   const members = roster.members.peek().filter(isOfNode)
@@ -242,6 +244,7 @@ function tell(deps: BodyDeps, memory: Memory, wanted: Wanted | undefined): void 
     views: [...members.map(toEngineView), ...state.absent.peek()],
     waiting: resolved?.kind === 'waiting' ? resolved : undefined,
     graceLeft: wanted?.mode === 'parked' ? Math.max(0, Math.ceil((wanted.until - clock.now()) / 1000)) : 0,
+    stoppedBy: effective.kind === 'stopped' ? effective.by : undefined,
     idle:
       config.engine.model === undefined
         ? { health: 'off', summary: 'no MODEL_NAME is set, and no API node has ordered a model' }

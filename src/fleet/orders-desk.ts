@@ -9,7 +9,7 @@ import { conflictRule, judgeConflict, type Turn } from './conflict.ts'
 import type { Orders, UpOrder, UpStatus } from './orders.ts'
 import type { Progress, Resolved } from './plan.ts'
 import { fleetProblem } from './problems.ts'
-import { type Ask, judgeEffective, type Wishes } from './wish.ts'
+import { type Ask, judgeEffective, type Wish, type Wishes } from './wish.ts'
 import type { WishBook } from './wishes.ts'
 
 export type Report = { generation: number; progress: Progress }
@@ -98,6 +98,28 @@ export class OrdersDesk implements Orders {
     this.#replace({ ...this.#newIntent('stop'), cancelled, overFailed: this.#hasFailed() })
   }
 
+  /** The operator's stop of the node: engines end at once, and their GPUs are free until a broker or the operator wants them. */
+  halt(): void {
+    const { book, bootId, clock } = this.#deps
+    book.set('operator', { kind: 'stop', at: clock.wall(), bootId })
+    this.#replace({ ...this.#newIntent('stop'), overFailed: this.#hasFailed() })
+  }
+
+  /** The operator wants the node to run what it would run: the broker's last order, else the configuration's wish. */
+  resume(): void {
+    const { book, forgive } = this.#deps
+    const { broker } = book.wishes.peek()
+    if (broker?.kind === 'stop') book.set('broker', this.#toUnstopped(broker.over))
+    book.set('operator', undefined)
+    forgive()
+    this.#want(false)
+  }
+
+  #toUnstopped(ask: Ask | undefined): Wish | undefined {
+    const { clock, bootId } = this.#deps
+    return ask && { kind: 'run', ask, at: clock.wall(), bootId }
+  }
+
   /** One order after the other: what one decides, the next one finds. */
   #take(order: UpOrder): Promise<Taken> {
     const before = this.#generation.peek()
@@ -122,6 +144,7 @@ export class OrdersDesk implements Orders {
     if (current && !same) this.#refuseOther(ask, current, turns)
     if (current && !same) this.#turns = [...this.#turns, { at: clock.now(), ask }].slice(-16)
     this.#conflict = undefined
+    book.set('operator', undefined)
     book.set('broker', own ? undefined : { kind: 'run', ask, at: clock.wall(), bootId: this.#deps.bootId })
     forgive()
     return this.#want(same)
@@ -150,10 +173,10 @@ export class OrdersDesk implements Orders {
 
   /** The stop that came before a refused order belonged to it: what it parked goes on. */
   #keepCurrent(current: Ask): void {
-    const { book, bootId, clock } = this.#deps
+    const { book } = this.#deps
     const { broker } = book.wishes.peek()
     if (broker?.kind !== 'stop') return
-    book.set('broker', broker.over ? { kind: 'run', ask: current, at: clock.wall(), bootId } : undefined)
+    book.set('broker', this.#toUnstopped(broker.over && current))
     this.#want(false)
   }
 

@@ -85,7 +85,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     ...createViews(roster, state),
     planned: state.planned,
     orders: desk,
-    launches: startLaunches({ ...deps, ...parts, clock, ending: ending.signal }),
+    launches: startLaunches({ ...deps, ...parts, orders: desk, clock, ending: ending.signal }),
     settled,
     configuredArgs: state.configuredArgs,
     // The pass that runs, the engines, the wishes.

@@ -1,7 +1,7 @@
 // Launches as their clients use them: asked for, watched, read, stopped. What becomes of them is decided in the loop.
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals-core'
+import { computed, type ReadonlySignal } from '@preact/signals-core'
 import { isTerminal, type LaunchRequest, type LaunchResponse } from '../api/launches.ts'
 import { within } from '../core/abort.ts'
 import type { Clock } from '../core/clock.ts'
@@ -15,7 +15,7 @@ import type { Inventory } from '../gpu/inventory.ts'
 import type { Claim } from './claim.ts'
 import { toLaunchArgs } from './launch-args.ts'
 import type { LaunchDesk } from './launch-desk.ts'
-import { discoverGpus, type GpuAsk, type GpuTable, refuseHeld, shareGpus, toGpuAsk } from './launch-gpus.ts'
+import { discoverGpus, type GpuTable, refuseHeld, shareGpus, toGpuAsk } from './launch-gpus.ts'
 import { followLog, type LogSource, readLog } from './launch-log.ts'
 import {
   launchOwner,
@@ -29,6 +29,7 @@ import type { LaunchRecords } from './launch-records.ts'
 import type { Launches } from './launches.ts'
 import type { Leases } from './leases.ts'
 import type { FleetState } from './loop-body.ts'
+import type { OrdersDesk } from './orders-desk.ts'
 import { type NodeLaunch, startNodeLaunch } from './node-launch.ts'
 import { isOfNode, type Roster } from './roster.ts'
 import type { WishBook } from './wishes.ts'
@@ -40,6 +41,7 @@ export type LaunchesDeps = {
   roster: Roster
   book: WishBook
   state: FleetState
+  orders: OrdersDesk
   launches: LaunchDesk
   inventory: ReadonlySignal<Inventory>
   bootId: string
@@ -52,7 +54,7 @@ export type LaunchesDeps = {
 const openBound = 20_000
 
 export function startLaunches(deps: LaunchesDeps): Launches {
-  const { records, roster, config, clock, book, launches: desk } = deps
+  const { records, roster, config, clock, book, orders, state, launches: desk } = deps
   const node = startNodeLaunch({
     ...deps,
     folder: join(config.host.stateDir, 'launches'),
@@ -70,6 +72,7 @@ export function startLaunches(deps: LaunchesDeps): Launches {
     if (!found) throw new Refusal('launch-unknown', 404, `Unknown launch_id: ${id}`)
     return found
   }
+  const isAlive = (id: string) => roster.members.peek().some((one) => toLaunchId(one.plan.owner) === id)
   const upstreams = (id: string) =>
     roster.members
       .peek()
@@ -82,19 +85,27 @@ export function startLaunches(deps: LaunchesDeps): Launches {
     get: find,
     create: (request) => create(request, deps, node).then(get),
     async stop(id, { force, within: bound }) {
-      if (isTerminal(get(id).state)) return get(id)
-      if (id === node.id()) throw refuseNode(id, force)
-      desk.stop(
-        id,
-        roster.members.peek().some((one) => toLaunchId(one.plan.owner) === id),
+      const isNode = id === node.id()
+      if (isTerminal(get(id).state) && !(isNode && force)) return get(id)
+      if (!isNode) desk.stop(id, isAlive(id))
+      else if (force) orders.halt()
+      else throw refuseNode(id)
+      // Whoever is told that the node has stopped finds its GPUs free.
+      const isFreed = computed(() => !isNode || state.claim.value.length === 0)
+      const ended = computed(
+        () => isFreed.value && all.value.every((one) => one.launch_id !== id || isTerminal(one.state)),
       )
-      const ended = computed(() => all.value.every((one) => one.launch_id !== id || isTerminal(one.state)))
       await until(ended, Boolean, within(bound, deps.ending)).catch(() => {})
       return get(id)
     },
-    startNode: () => Promise.reject(new Refusal('launch-unknown', 404, 'the node has no model of its own')),
+    async startNode() {
+      const held = node.response.peek()
+      if (!held) throw new Refusal('launch-unknown', 404, 'the node has no model of its own: MODEL_NAME is not set')
+      if (isTerminal(held.state) || held.state === 'stopping') orders.resume()
+      return get(node.id())
+    },
     async forget(id) {
-      if (!isTerminal(get(id).state))
+      if (!isTerminal(get(id).state) || id === node.id())
         throw new Refusal('launch-not-ended', 409, `Launch ${id} has not ended (state=${get(id).state})`)
       await records.remove(id)
     },
@@ -125,7 +136,7 @@ function findNodeLog({ members }: Roster): string | undefined {
     .toSorted((a, b) => a.plan.slot - b.plan.slot)[0]?.life.logPath
 }
 
-function refuseNode(id: string, _force: boolean): Refusal {
+function refuseNode(id: string): Refusal {
   return new Refusal('launch-of-node', 409, `Launch ${id} is the model of this node; it is stopped by force alone`, {
     remedy: 'repeat it with force, and the node serves nothing until its broker or you start it again',
   })

@@ -65,6 +65,7 @@ export type FleetFacts = {
   views: readonly EngineView[]
   /** Why nothing can be started yet. */
   waiting?: { why: string; problem?: Problem | undefined } | undefined
+  stoppedBy: 'broker' | 'operator' | undefined
   /** Seconds of grace left, while parked. */
   graceLeft: number
   /** What is said when nothing is wanted. */
@@ -86,6 +87,10 @@ function describeProgress(facts: FleetFacts): { health: Health; summary: string;
     case 'nothing':
       return facts.idle
     case 'parked':
+      if (facts.stoppedBy === 'operator') {
+        const summary = "stopped by the operator until `gonka-node launch --node` or the broker's next order"
+        return { health: 'off', summary: views.length > 0 ? `${summary}; engines end` : summary }
+      }
       return {
         health: 'ok',
         summary:

@@ -30,15 +30,16 @@ export type Wish = z.output<typeof wishSchema>
 
 export type Wishes = Partial<Record<Owner, Wish>>
 
-/** What the node itself should do: the configuration's wish, overlaid by the broker's. */
+/** What the node itself should do: the configuration's wish, overlaid by the broker's; what the operator stopped stays stopped. */
 export type Effective =
   | { kind: 'nothing' }
   | { kind: 'run'; ask: Ask; owner: 'configuration' | 'broker' }
-  | { kind: 'stopped'; at: number }
+  | { kind: 'stopped'; at: number; by: 'broker' | 'operator' }
 
 export function judgeEffective(wishes: Wishes): Effective {
-  const { broker, configuration } = wishes
-  if (broker?.kind === 'stop') return { kind: 'stopped', at: broker.at }
+  const { broker, configuration, operator } = wishes
+  if (operator?.kind === 'stop') return { kind: 'stopped', at: operator.at, by: 'operator' }
+  if (broker?.kind === 'stop') return { kind: 'stopped', at: broker.at, by: 'broker' }
   if (broker?.kind === 'run') return { kind: 'run', ask: broker.ask, owner: 'broker' }
   if (configuration?.kind === 'run') return { kind: 'run', ask: configuration.ask, owner: 'configuration' }
   return { kind: 'nothing' }
@@ -78,10 +79,14 @@ export function pickValid(
 ): Pick<Stored, 'wishes' | 'planned' | 'gpuCount'> {
   if (stored.instanceId !== undefined && now.instanceId !== undefined && stored.instanceId !== now.instanceId)
     return { wishes: {} }
-  const { configuration: _, broker, ...others } = stored.wishes
+  const { configuration: _, broker, operator, ...others } = stored.wishes
   const holds = broker?.bootId === now.bootId && stored.modelName === now.modelName
   return {
-    wishes: { ...others, ...(broker && holds && { broker }) },
+    wishes: {
+      ...others,
+      ...(broker && holds && { broker }),
+      ...(operator?.bootId === now.bootId && { operator }),
+    },
     ...(stored.planned && { planned: stored.planned }),
     ...(stored.gpuCount !== undefined && { gpuCount: stored.gpuCount }),
   }

@@ -32,3 +32,43 @@ test('a launch starts an engine of its own, becomes ready, and is stopped with i
   expect(await launches.stop(made.launch_id, calm)).toMatchObject({ state: 'stopped' })
   expect((await launches.create(toAsk())).gpu_ids).toEqual([0, 1])
 })
+
+test("the node's own model is one of the launches, keeps its GPUs, and gives them up to a forced stop alone", async () => {
+  const { start, end, world, alive } = await fleetBed({ tensorParallel: '2' }, 3)
+  const first = start()
+  await alive(1)
+  world.ready()
+  await eventually('ready', () => first.launches.all.value[0]?.state === 'ready')
+  const [own] = first.launches.all.value
+  expect(own).toMatchObject({ model: 'Test/A', gpu_ids: [0, 1], owner: 'configuration' })
+  const id = own?.launch_id ?? ''
+  await expect(first.launches.create(toAsk())).rejects.toMatchObject({
+    status: 409,
+    message: `Requested GPUs are in use (gpu 0 -> ${id}, gpu 1 -> ${id})`,
+  })
+  expect((await first.launches.create(toAsk({ gpu_ids: [2] }))).gpu_ids).toEqual([2])
+  await expect(first.launches.stop(id, calm)).rejects.toMatchObject({ status: 409 })
+  expect(await first.launches.stop(id, { force: true, within: 5000 })).toMatchObject({ state: 'stopped', gpu_ids: [] })
+  expect((await first.launches.create(toAsk({ gpu_ids: [0] }))).gpu_ids).toEqual([0])
+  await alive(2)
+  await end(first, 'restart')
+  const second = start()
+  await eventually('all are known', () => second.launches.all.value.length === 3)
+  await eventually('the stop and the id stay', () => second.launches.get(id)?.state === 'stopped')
+  await second.launches.startNode()
+  await eventually('a GPU is in the way', () => second.engines.value.some((one) => /GPU 0 is/.test(one.stage ?? '')))
+  for (const one of second.launches.all.value) if (!one.owner) await second.launches.stop(one.launch_id, calm)
+  await alive(1)
+  expect(world.alive()[0]?.spec.model).toBe('Test/A')
+})
+
+test("a broker may stop the node for good, and its GPUs are still no launch's", async () => {
+  const { start, clock, world, alive } = await fleetBed({}, 1)
+  const fleet = start()
+  await alive(1)
+  fleet.orders.stop()
+  await eventually('parked', () => fleet.engines.value[0]?.phase === 'parked')
+  clock.advance(70_000)
+  await eventually('ended', () => world.alive().length === 0)
+  await expect(fleet.launches.create(toAsk())).rejects.toMatchObject({ status: 409 })
+})
