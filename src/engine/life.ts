@@ -33,6 +33,8 @@ export type EngineSpec = {
   /** As wished, for equivalence. */
   args: readonly string[]
   owner: string
+  /** Digest of the secrets in `env` (fleet/secret-digest.ts); absent where it could not be made. */
+  secrets?: string | undefined
 }
 
 export type Phase = 'launching' | 'loading' | 'serving' | 'ending' | 'gone'

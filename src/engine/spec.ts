@@ -17,13 +17,15 @@ const schema = z.object({
   hasPoc: z.boolean(),
   args: z.array(z.string()),
   owner: z.string(),
+  secrets: z.string().optional(),
 })
 
-/** JSON-safe, without the secrets of the environment: nobody needs them again. */
+/** Names that a record leaves out. */
+export const isUnrecorded = (name: string): boolean => /TOKEN|KEY|SECRET|PASSW|proxy/i.test(name)
+
+/** JSON-safe, without the secrets of the environment: nobody needs them again, and `spec.secrets` tells whether they changed. */
 export function toMeta(spec: EngineSpec): unknown {
-  const env = Object.fromEntries(
-    Object.entries(spec.env).filter(([name]) => !/TOKEN|KEY|SECRET|PASSW|proxy/i.test(name)),
-  )
+  const env = Object.fromEntries(Object.entries(spec.env).filter(([name]) => !isUnrecorded(name)))
   return { kind: 'engine', ...spec, env }
 }
 

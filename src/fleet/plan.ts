@@ -15,6 +15,8 @@ export type EnginePlan = {
   args: readonly string[]
   /** The part of its environment that the operator sets; the rest follows from the other fields. */
   env: Readonly<Record<string, string>>
+  /** Digest of what of it is secret (secret-digest.ts); absent where it is not known. */
+  secrets?: string | undefined
 }
 
 /**

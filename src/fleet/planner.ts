@@ -9,6 +9,7 @@ import { buildEnvironment, deviceNames } from '../engine/environment.ts'
 import { readModelShape } from '../engine/model-shape.ts'
 import type { ModelShape } from '../engine/parallel.ts'
 import { type Detected, detectProfile } from '../engine/profile.ts'
+import { isUnrecorded } from '../engine/spec.ts'
 import type { Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
 import type { EngineSpec } from './lives.ts'
@@ -23,6 +24,7 @@ import {
   toConfiguredArgs,
   toModelRef,
 } from './resolve.ts'
+import { createSecretDigest } from './secret-digest.ts'
 import type { Ask } from './wish.ts'
 
 /** How long what was read from the venv and from config.json is believed: both may be replaced while we run, ms. */
@@ -71,13 +73,13 @@ export function createPlanner(deps: PlannerDeps): Planner {
   const filesOf = (ask: Ask) => deps.files(toModelRef(ask, config.engine))
   const autoDtype = () => toAutoDtype(config.engine, inventory.peek())
   const isSame = (one: EnginePlan, other: EnginePlan) => isSamePlan(one, other, autoDtype())
+  const readEnv = createEnvReader(deps)
   const resolveAsk = async (ask: Ask, owner: string): Promise<Resolved> => {
     const profile = await profiles(config.engine.pythonPath)
     const files = filesOf(ask).peek()
     const shape: ModelShape = files.kind === 'ready' ? await shapes(files.path) : {}
     const found = { profile, files, shape, inventory: inventory.peek(), config: config.engine }
-    const env = 'code' in profile ? {} : pickOperatorEnv(renderEnv(deps, profile, []), config.engineEnv)
-    return resolve(ask, owner, { ...found, env })
+    return resolve(ask, owner, { ...found, ...(await readEnv(profile)) })
   }
   return {
     filesOf,
@@ -86,8 +88,8 @@ export function createPlanner(deps: PlannerDeps): Planner {
     resolve: resolveAsk,
     async resolveLaunch(wish) {
       const profile = await profiles(config.engine.pythonPath)
-      const env = 'code' in profile ? {} : pickOperatorEnv(renderEnv(deps, profile, []), config.engineEnv)
-      return resolveLaunch(wish, { profile, files: filesOf(wish.ask).peek(), config: config.engine, env })
+      const files = filesOf(wish.ask).peek()
+      return resolveLaunch(wish, { profile, files, config: config.engine, ...(await readEnv(profile)) })
     },
     configuredArgs: () => toConfiguredArgs(config.engine, inventory.peek()),
     async isSameAsk(one, other) {
@@ -120,8 +122,15 @@ function isSamePlans(one: readonly EnginePlan[], other: readonly EnginePlan[], i
   return one.length === other.length && one.every((plan, at) => other[at] !== undefined && isSame(plan, other[at]))
 }
 
-/** Names that the record of a life leaves out (engine/spec.ts): they cannot be compared. */
-const unrecorded = /TOKEN|KEY|SECRET|PASSW|proxy/i
+/** What of an engine's environment decides whether it is the same engine. */
+function createEnvReader(deps: PlannerDeps) {
+  const { host, engineEnv } = deps.config
+  const digest = createSecretDigest(host.stateDir)
+  return async (profile: Detected | Problem) => {
+    const all = 'code' in profile ? {} : renderEnv(deps, profile, [])
+    return { env: pickOperatorEnv(all, engineEnv), secrets: await digest(pickSecrets(all, engineEnv)) }
+  }
+}
 
 /**
  * What the operator sets, told from what the daemon adds: another version of the daemon may add other things, and that is no
@@ -130,9 +139,12 @@ const unrecorded = /TOKEN|KEY|SECRET|PASSW|proxy/i
 function pickOperatorEnv(env: Readonly<Record<string, string>>, engineEnv: Readonly<Record<string, string>>) {
   const isTheirs = (name: string) => Object.hasOwn(engineEnv, name) || /^(POC|NCCL)_/.test(name)
   return Object.fromEntries(
-    Object.entries(env).filter(([name]) => isTheirs(name) && !deviceNames.has(name) && !unrecorded.test(name)),
+    Object.entries(env).filter(([name]) => isTheirs(name) && !deviceNames.has(name) && !isUnrecorded(name)),
   )
 }
+
+const pickSecrets = (env: Readonly<Record<string, string>>, engineEnv: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => Object.hasOwn(engineEnv, name) && isUnrecorded(name)))
 
 function renderEnv({ config, engineHome }: PlannerDeps, detected: Detected, gpus: readonly number[]) {
   return buildEnvironment({

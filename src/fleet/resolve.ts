@@ -10,6 +10,7 @@ import type { Files, ModelRef } from '../models/files.ts'
 import { judgeRef } from '../models/model-ref.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
 import { fleetProblem } from './problems.ts'
+import { areSecretsSame } from './secret-digest.ts'
 import type { Ask } from './wish.ts'
 
 export type ResolveFacts = {
@@ -19,8 +20,9 @@ export type ResolveFacts = {
   /** Of config.json; empty where it is not known. */
   shape: ModelShape
   profile: Detected | Problem
-  /** What of the engine's environment the operator sets. */
+  /** What of the engine's environment the operator sets, and the digest of its secrets. */
   env: Readonly<Record<string, string>>
+  secrets?: string | undefined
 }
 
 /** What a client asked for, once it has its GPUs. */
@@ -60,6 +62,7 @@ export function resolve(ask: Ask, owner: string, facts: ResolveFacts): Resolved 
     hasPoc: profiles[profile.profile].hasPoc,
     args,
     env: facts.env,
+    secrets: facts.secrets,
   }))
   return { kind: 'planned', plans, notes: fit.notes }
 }
@@ -106,6 +109,7 @@ export function isSamePlan(one: EnginePlan, other: EnginePlan, autoDtype: string
     one.python === other.python &&
     one.profile === other.profile &&
     isSameEnv(one.env, other.env) &&
+    areSecretsSame(one.secrets, other.secrets) &&
     equivalent(one.args, other.args, autoDtype)
   )
 }
@@ -162,7 +166,10 @@ function pickGpus(inventory: Inventory): readonly Gpu[] | undefined {
 }
 
 /** One engine on the GPUs that the launch has taken; the split is its own affair. */
-export function resolveLaunch(wish: LaunchWish, facts: Pick<ResolveFacts, 'files' | 'profile' | 'env' | 'config'>): Resolved {
+export function resolveLaunch(
+  wish: LaunchWish,
+  facts: Pick<ResolveFacts, 'files' | 'profile' | 'env' | 'config'>,
+): Resolved {
   const { profile, files, env, config } = facts
   if ('code' in profile) return { kind: 'blocked', problem: profile }
   if (files.kind !== 'ready') return describeFiles(wish.ask.model, files)
