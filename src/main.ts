@@ -7,8 +7,7 @@ import { type ApiNodes, startApiNodes } from './api-nodes/api-nodes.ts'
 import { createPocStart } from './api-nodes/poc-start.ts'
 import type { Startable } from './config/last-good.ts'
 import type { Config } from './config/schema.ts'
-import { startControl } from './control/control.ts'
-import { createGatewayApp } from './control/gateway-app.ts'
+import { type Control, startControl } from './control/control.ts'
 import { createSocketRoutes } from './control/socket-routes.ts'
 import { startSocket } from './control/socket.ts'
 import { within } from './core/abort.ts'
@@ -23,7 +22,6 @@ import type { Fleet } from './fleet/fleet.ts'
 import { createLives } from './fleet/lives.ts'
 import { startFleet } from './fleet/start-fleet.ts'
 import { type Gpus, startGpus } from './gpu/gpus.ts'
-import { type Access, startAccess } from './http/access.ts'
 import { holdUntil } from './http/hold.ts'
 import { type Listener, startListener } from './http/listener.ts'
 import type { OnRequest } from './http/server.ts'
@@ -47,6 +45,7 @@ import { startTunnels, type Tunnels, type TunnelsDeps } from './tunnel/tunnels.t
 import {
   areArgsKnown,
   describeLaunched,
+  everyUpstream,
   isServing,
   pickBind,
   readProfile,
@@ -101,20 +100,23 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const { gpus, volume, models, fleet } = engines
   const poc = startMining(context, fleet)
   const nonce = createNonce()
-  const access = startAccess({ ...config.listeners, log: part('access'), secrets: deps.secrets })
-  const { node, inference, control } = startListeners(context, { ...engines, poc, nonce, access })
+  const { node, inference } = startListeners(context, { ...engines, poc, nonce })
+  const control = startControlSurfaces(context, fleet)
   const tunnels = startTunnels(toTunnels(context, nonce))
   const apiNodes = startRegistration(context, { ...engines, tunnels })
   const reclaim = startReclaim({ metadata, log: part('reclaim') })
 
   const machine = new Machine(log, ['fleet', 'poc', 'api-nodes'])
   const about = { version: readVersion(), startedAt: new Date() }
-  const routes = createSocketRoutes({ machine, fleet, poc, tunnels, apiNodes, ...about })
+  const routes = {
+    ...createSocketRoutes({ machine, fleet, poc, tunnels, apiNodes, ...about }),
+    ...control.socketRoutes,
+  }
   const socket = startSocket({ path: join(config.host.runDir, 'control.sock'), routes, log: part('socket') })
-  const early = [settings, who.part, socket, node, access, control, reclaim, gpus, volume, models]
+  const early = [settings, who.part, socket, node, ...control.parts, reclaim, gpus, volume, models]
   const late = [...startPreRead(config, models, log), fleet.launches, fleet, tunnels, inference, poc, apiNodes]
   for (const one of [...early, ...late]) machine.add(one)
-  const doors = [socket, node, inference, control]
+  const doors = [socket, node, inference, control.listener]
   const settled = computed(() => doors.every(({ status }) => status.value.health !== 'starting'))
   until(settled, Boolean, within(60_000)).then(
     () => warmProxy(),
@@ -143,6 +145,7 @@ async function startEngines({ config, instanceId, part }: Context) {
     keepFiles: (refs) => models.keepOnly(refs),
     inventory: gpus.inventory,
     refreshGpus: () => gpus.refresh(),
+    gpuProcesses: () => gpus.processes(),
     instanceId,
     lives,
     engineHome: { home: homedir(), hfHome, cacheRoot: judgeCacheRoot({ ...config.models, ...config.engine, hfHome }) },
@@ -170,9 +173,9 @@ function startMining({ config, bind, part }: Context, fleet: Fleet): Poc {
 /** ms; of the listeners that close last: no engine is behind them any more, whatever still runs there runs too slowly. */
 const lastDrain = 5000
 
-type Served = { gpus: Gpus; models: Models; fleet: Fleet; poc: Poc; nonce: Nonce; access: Access }
+type Served = { gpus: Gpus; models: Models; fleet: Fleet; poc: Poc; nonce: Nonce }
 
-function startListeners(context: Context, { gpus, models, fleet, poc, nonce, access }: Served) {
+function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: Served) {
   const { config, systemd, bind, part } = context
   const { listeners, engine } = config
   const { fdStore } = systemd
@@ -192,8 +195,6 @@ function startListeners(context: Context, { gpus, models, fleet, poc, nonce, acc
     clock: systemClock,
   })
   const inferenceApp = createInferenceApp({ upstreams, proxy, answerNonce: (path) => nonce.answer(path) })
-  const build = { sha: listeners.buildSha, time: listeners.buildTime }
-  const gateway = createGatewayApp({ upstreams, proxy, access, build })
   const open = (name: string, port: number, onRequest: OnRequest, drainMs: number) =>
     startListener({
       name,
@@ -207,14 +208,14 @@ function startListeners(context: Context, { gpus, models, fleet, poc, nonce, acc
   return {
     node: open('node', listeners.nodePort, nodeApp, lastDrain),
     inference: open('inference', listeners.inferencePort, inferenceApp, engine.drainTimeout),
-    control: startControl({
-      config: listeners,
-      fdStore,
-      onRequest: holdUntil(fleet.settled, gateway),
-      log: part('control'),
-      drainMs: lastDrain,
-    }),
   }
+}
+
+function startControlSurfaces({ config, systemd, secrets, part }: Context, fleet: Fleet): Control {
+  const { launches, settled } = fleet
+  const { fdStore } = systemd
+  const upstreams = everyUpstream(fleet)
+  return startControl({ config, launches, upstreams, settled, fdStore, secrets, drainMs: lastDrain, part })
 }
 
 function toTunnels({ config, bind, instanceId, part }: Context, nonce: Nonce): TunnelsDeps {

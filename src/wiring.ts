@@ -13,6 +13,7 @@ import type { Log } from './core/log.ts'
 import { parseArgs } from './engine/args.ts'
 import type { EngineDeps } from './engine/life.ts'
 import { detectProfile } from './engine/profile.ts'
+import type { Upstream } from './engine/upstream.ts'
 import type { Fleet } from './fleet/fleet.ts'
 import { toModelRef } from './fleet/resolve.ts'
 import type { Gpus } from './gpu/gpus.ts'
@@ -91,6 +92,14 @@ export function readProfile({ pythonPath, profile }: EngineConfig): () => Profil
 export function describeLaunched(fleet: Fleet): Launched | undefined {
   const args = fleet.configuredArgs.peek()
   return args && { args, dtype: parseArgs(args).get('dtype') ?? 'auto' }
+}
+
+/** The engines of the node and of every launch. */
+export function everyUpstream({ upstreams, launches }: Fleet): ReadonlySignal<readonly Upstream[]> {
+  return computed(() => {
+    const ofLaunches = launches.all.value.flatMap(({ launch_id }) => launches.upstreams(launch_id))
+    return [...new Set([...upstreams.value, ...ofLaunches])]
+  })
 }
 
 /** An API node waits for its own tunnels only. */

@@ -1,30 +1,71 @@
-// The control listener: on loopback, or anywhere with a key; otherwise it stays closed and says why. The daemon goes on.
-import type { ListenersConfig } from '../config/listeners.ts'
-import { judgeControl } from '../config/judge-control.ts'
+// The REST side of the launch service put together: keys, certificate, what the calls need, and the listener.
+import type { ReadonlySignal } from '@preact/signals-core'
+import type { Config } from '../config/schema.ts'
 import type { Component } from '../core/component.ts'
 import type { FdStore } from '../core/fd-store.ts'
 import type { Log } from '../core/log.ts'
-import { createStatus } from '../core/status-signal.ts'
-import { startListener } from '../http/listener.ts'
-import type { OnRequest } from '../http/server.ts'
-import { toControlProblem } from './problems.ts'
+import type { Secrets } from '../core/secrets.ts'
+import type { Upstream } from '../engine/upstream.ts'
+import type { Launches } from '../fleet/launches.ts'
+import { type Access, startAccess } from '../http/access.ts'
+import { startTlsFiles, type TlsFiles } from '../http/tls-files.ts'
+import { createProxy } from '../proxy/proxy.ts'
+import { startControlListener } from './control-listener.ts'
+import { createLaunchCalls } from './launch-calls.ts'
+import { createLaunchSocketRoutes } from './launch-socket-routes.ts'
+import type { SocketRoutes } from './socket.ts'
+import { createStats } from './stats.ts'
 
-export type ControlDeps = { config: ListenersConfig; fdStore: FdStore; onRequest: OnRequest; log: Log; drainMs: number }
+export type ControlDeps = {
+  config: Config
+  launches: Launches
+  /** The engines of the node and of every launch. */
+  upstreams: ReadonlySignal<readonly Upstream[]>
+  /** The engines of the daemon before us are found again. */
+  settled: ReadonlySignal<boolean>
+  fdStore: FdStore
+  secrets: Pick<Secrets, 'add'>
+  /** ms */
+  drainMs: number
+  part: (name: string) => Log
+}
 
-export function startControl({ config, fdStore, onRequest, log, drainMs }: ControlDeps): Component {
-  const refusal = judgeControl(config)
-  if (refusal === undefined) {
-    return startListener({
-      name: 'control',
-      host: config.controlHost,
-      port: config.controlPort,
-      fdStore,
-      onRequest,
-      log,
-      drainMs,
-    })
-  }
-  const status = createStatus('closed')
-  status.set('degraded', 'the control listener stays closed', toControlProblem('control-refused', refusal))
-  return { name: 'listener control', status: status.signal, end: async () => {} }
+export interface Control {
+  readonly listener: Component
+  /** Of REST and gRPC alike. */
+  readonly access: Access
+  readonly tls: TlsFiles | undefined
+  /** In boot order; the listener is the last. */
+  readonly parts: readonly Component[]
+  /** The same for the command line. */
+  readonly socketRoutes: SocketRoutes
+}
+
+export function startControl(deps: ControlDeps): Control {
+  const { config, launches, upstreams, part } = deps
+  const { listeners } = config
+  const access = startAccess({ ...listeners, log: part('access'), secrets: deps.secrets })
+  const { tlsCert: cert, tlsKey: key, safeKwargsOnly } = listeners
+  const tls = cert && key ? startTlsFiles({ cert, key, log: part('certificate') }) : undefined
+  const { logReadChunk } = config.launches
+  const calls = createLaunchCalls({ launches, safeKwargsOnly, logReadChunk, log: part('launches') })
+  const stats = createStats({ nvidiaSmi: config.host.nvidiaSmi })
+  const log = part('control')
+  const proxy = createProxy({ upstreams, log }).handle
+  const { settled, fdStore, drainMs } = deps
+  const listener = startControlListener({
+    config: listeners,
+    launches,
+    calls,
+    stats,
+    proxy,
+    access,
+    settled,
+    tls: tls?.material,
+    fdStore,
+    log,
+    drainMs,
+  })
+  const parts = [access, ...(tls ? [tls] : []), listener]
+  return { listener, access, tls, parts, socketRoutes: createLaunchSocketRoutes({ launches, calls, stats }) }
 }

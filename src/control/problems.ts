@@ -9,7 +9,7 @@ export const controlProblems = {
   },
   'control-refused': {
     title: 'the control listener stays closed: it would be open to everybody',
-    remedy: 'set VLLM_ACCESS_KEY, or let HOST be 127.0.0.1',
+    remedy: 'set VLLM_ACCESS_KEY or VLLM_ACCESS_KEY_FILE, or let HOST be 127.0.0.1',
   },
 } as const
 
