@@ -73,12 +73,11 @@ function standAlone({ clock }: ApiNodesDeps): ApiNodes {
 }
 
 function startAll(deps: ApiNodesDeps): ApiNodes {
-  const { config, log: parent, clock = systemClock } = deps
-  const log = parent.child({ part: 'api-nodes' })
+  const { config, log, clock = systemClock } = deps
   const abort = new AbortController()
   const sending = new AbortController()
   const remembered = startRemembered(deps.stateDir, log)
-  const all = startRegistrations({ ...deps, log }, remembered, sending.signal)
+  const all = startRegistrations(deps, remembered, sending.signal)
   const views = computed(() => all.map(({ registration }) => registration.view.value))
   const own = { id: toRegisteredId(config), apiNodes: config.apiNodes.map(renderHostPort) }
   const status = createStatus('starting', clock)

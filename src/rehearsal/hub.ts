@@ -25,7 +25,7 @@ export type HubKnobs = {
   noRange: boolean
   /** One byte of each body is wrong, so many times. */
   corruptTimes: number
-  /** Bytes per second; 0: as fast as it goes. */
+  /** Bytes per second, also of bodies that are on their way; 0: as fast as it goes. */
   speed: number
 }
 
@@ -155,17 +155,19 @@ async function sendBody(world: World, whole: Buffer, question: IncomingMessage, 
     answer.write(body.subarray(0, knobs.breakAfter), () => setTimeout(() => answer.destroy(), 30))
     return
   }
-  await sendSlowly(answer, body, knobs.speed)
+  await sendSlowly(answer, body, knobs)
 }
 
-async function sendSlowly(answer: ServerResponse, body: Buffer, speed: number): Promise<void> {
-  if (speed === 0) return void answer.end(body)
-  const step = Math.max(1, Math.floor(speed / 50))
-  for (let at = 0; at < body.length && !answer.destroyed; at += step) {
+/** A speed that is changed meanwhile counts at once. */
+async function sendSlowly(answer: ServerResponse, body: Buffer, knobs: HubKnobs): Promise<void> {
+  let at = 0
+  while (knobs.speed > 0 && at < body.length && !answer.destroyed) {
+    const step = Math.max(1, Math.floor(knobs.speed / 50))
     answer.write(body.subarray(at, at + step))
+    at += step
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-  answer.end()
+  answer.end(body.subarray(at))
 }
 
 function note(world: World, at: 'hub' | 'cdn', question: IncomingMessage): void {

@@ -18,7 +18,7 @@ async function again(world: World): Promise<void> {
 
 test(
   'whatever an API node answers is said with a remedy, mended by itself, and costs no engine',
-  { timeout: 55_000 },
+  { timeout: 120_000 },
   async () => {
     const world = await startWorld({ gpus: 1 })
     await world.untilRegistered()
@@ -65,6 +65,22 @@ test('P11 a refused update is final, readable and not repeated; a record that wa
   await eventually('the record is right', () => recordOf(world).max_concurrent === 77)
   await world.untilRegistered()
   expect(await enginePids(world)).toEqual(before)
+})
+
+test('P11 a registration that is only half accepted is no success: said, not repeated, and made good by the next run', async () => {
+  const world = await startWorld({ gpus: 1, start: false })
+  world.apiNode.world.faults.set(admin('206'))
+  world.start()
+  const part = await world.untilProblem('api-nodes', 'registration-partial')
+  expect(part).toMatchObject({ health: 'failed', problem: { evidence: expect.stringContaining('node[0] (id: x)') } })
+  expect(await world.chat()).toBe(200)
+  const posts = () =>
+    world.apiNode.world.calls.filter(({ method, path }) => method === 'POST' && path === '/admin/v1/nodes').length
+  expect(posts()).toBe(1)
+  world.apiNode.world.faults.set([])
+  await again(world)
+  await world.untilRegistered()
+  expect(posts()).toBe(2)
 })
 
 test('P4 a model that the chain does not govern is said so, with what the API node answered', async () => {

@@ -36,7 +36,7 @@ function hasGrown(world: World, before: readonly { count: number }[], more: numb
   )
 }
 
-test('a round that begins while an engine loads is mined whole, and validated', { timeout: 120_000 }, async () => {
+test('P19 a round that begins while an engine loads is mined whole, and validated', { timeout: 120_000 }, async () => {
   const world = await startWorld({ gpus: 3, set: { ...set, REHEARSAL_LOAD_MS: '200,200,3000' } })
   const api = world.apiNode.world
   // Held in its load until the round has begun, however busy the machine is.

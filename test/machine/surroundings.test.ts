@@ -8,7 +8,7 @@ import { startWorld, type World } from './world.ts'
 const state = async ({ node }: World) =>
   (await fetch(`${node}/api/v1/state`, { signal: AbortSignal.timeout(3000) })).status
 
-test('a port that is taken is named with who holds it, and opened as soon as it is free', async () => {
+test('P29 a port that is taken is named with who holds it, and opened as soon as it is free', async () => {
   const world = await startWorld({ gpus: 1, start: false })
   const holder = createServer((_, response) => response.end('somebody else'))
   await new Promise<void>((resolve) => void holder.listen(world.ports.node, '127.0.0.1', resolve))
