@@ -1,4 +1,4 @@
-// `gonka-node logs`: engine logs from disk, so that they can be read while the daemon is down.
+// `gonka-node logs`: engine logs from disk, so that they can be read while the daemon is down; those of launches over the socket.
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { loadOrLastGood } from '../config/last-good.ts'
@@ -6,16 +6,21 @@ import { pickPlaces } from '../config/sources.ts'
 import { judgeGiven } from '../config/judge.ts'
 import { Refusal, messageOf } from '../core/errors.ts'
 import { readLastLines, tailLines } from '../core/log-file.ts'
+import { printLaunchLog } from './launch-log.ts'
+import { pickSocket, socketOption } from './socket-path.ts'
 import { UsageError, exits, type Output, type Verb } from './verb.ts'
 
 export const logs: Verb = {
-  usage: '[SLOT] [--follow] [--lines N] [--list] [--dir FOLDER]',
-  summary: 'prints the log of an engine (slot 0 where not said), also while the daemon is down',
-  help: `SLOT          number of the engine, as \`gonka-node engines\` lists it
--n, --lines N the last N lines (default 50)
--f, --follow  goes on with what comes; when the engine is started again, with its new log
---list        lists the logs that are kept, newest first
---dir FOLDER  instead of LOG_DIR of the configuration
+  usage: '[SLOT | LAUNCH] [--follow] [--lines N] [--json] [--list] [--dir FOLDER] [--socket PATH]',
+  summary: 'prints the log of an engine (slot 0 where not said), also while the daemon is down, or of a launch',
+  help: `SLOT           number of the engine, as \`gonka-node engines\` lists it
+LAUNCH         id, its beginning, or name of a launch, as \`gonka-node launches\` lists it; also of one that has ended
+-n, --lines N  the last N lines (default 50)
+-f, --follow   goes on with what comes; when the engine is started again, with its new log; of a launch until it has ended
+--json         each line as a JSON text
+--list         lists the logs of engines that are kept, newest first
+--dir FOLDER   engine logs in FOLDER instead of LOG_DIR of the configuration
+--socket PATH  for launches: another daemon than that of /run/gonka-node/control.sock; GONKA_SOCKET=PATH does the same
 
 The daemon's own log: journalctl -u gonka-node`,
   options: {
@@ -23,11 +28,19 @@ The daemon's own log: journalctl -u gonka-node`,
     lines: { type: 'string', short: 'n' },
     list: { type: 'boolean' },
     dir: { type: 'string' },
+    json: { type: 'boolean' },
+    ...socketOption,
   },
   positionals: 1,
-  async run({ positionals, flags, out }) {
-    const slot = parseSlot(positionals[0])
+  async run({ positionals: [which], flags, out: plain }) {
     const lines = parseLines(flags['lines'])
+    const out = flags['json'] ? asJson(plain) : plain
+    if (which !== undefined && !isSlot(which)) {
+      if (flags['list'] || flags['dir'] !== undefined) throw new UsageError(`"${which}" is no slot; write 0, 1, …`)
+      await printLaunchLog({ socket: pickSocket(flags), which, lines, follow: flags['follow'] === true, out })
+      return exits.ok
+    }
+    const slot = Number(which ?? 0)
     const folder = typeof flags['dir'] === 'string' ? flags['dir'] : await pickLogDir()
     const found = await listLogs(folder)
     if (flags['list']) {
@@ -45,11 +58,14 @@ The daemon's own log: journalctl -u gonka-node`,
   },
 }
 
-function parseSlot(text: string | undefined): number {
-  if (text === undefined) return 0
-  if (!/^\d{1,4}$/.test(text)) throw new UsageError(`"${text}" is no slot; write 0, 1, …`)
-  return Number(text)
-}
+/** Of an id of a launch at least its first eight characters would have to be digits too. */
+const isSlot = (text: string) => /^\d{1,4}$/.test(text)
+
+/** Every line that is written, as a JSON text. */
+const asJson = (out: Output): Output => ({
+  ...out,
+  write: (text) => out.write(`${JSON.stringify(text.replace(/\n$/, ''))}\n`),
+})
 
 function parseLines(text: unknown): number {
   if (text === undefined) return 50

@@ -9,18 +9,26 @@ const patience = 30_000
 /** @throws Refusal `daemon-unreachable`, or the daemon's own */
 export async function ask<T>(socket: string, route: `${'GET' | 'POST'} /${string}`, body?: unknown): Promise<T> {
   const response = await open(socket, route, body, patience)
-  const chunks: Buffer[] = []
-  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk)
-  const value: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  const value = await readJson(response)
   if (response.statusCode !== 200) throw refusalOf(response.statusCode ?? 500, value)
   return value as T
 }
 
-/** One value per line until the daemon ends. @throws as ask() */
-export async function* listen<T>(socket: string, route: `GET /${string}`): AsyncGenerator<T> {
-  const response = await open(socket, route)
-  if (response.statusCode !== 200) throw refusalOf(response.statusCode ?? 500, undefined)
+/** One value per line until the daemon ends it. @throws as ask() */
+export async function* listen<T>(
+  socket: string,
+  route: `${'GET' | 'POST'} /${string}`,
+  body?: unknown,
+): AsyncGenerator<T> {
+  const response = await open(socket, route, body)
+  if (response.statusCode !== 200) throw refusalOf(response.statusCode ?? 500, await readJson(response))
   for await (const line of createInterface({ input: response })) yield JSON.parse(line) as T
+}
+
+async function readJson(response: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk)
+  return JSON.parse(Buffer.concat(chunks).toString('utf8'))
 }
 
 function open(socketPath: string, route: string, body?: unknown, timeout?: number): Promise<IncomingMessage> {

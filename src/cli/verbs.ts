@@ -4,6 +4,11 @@ import type { Verb } from './verb.ts'
 export const verbs = {
   status: async () => (await import('./status.ts')).status,
   engines: async () => (await import('./engines.ts')).engines,
+  launch: async () => (await import('./launch.ts')).launch,
+  launches: async () => (await import('./launches.ts')).launches,
+  stop: async () => (await import('./stop.ts')).stop,
+  complete: async () => (await import('./complete.ts')).complete,
+  stats: async () => (await import('./stats.ts')).stats,
   logs: async () => (await import('./logs.ts')).logs,
   poc: async () => (await import('./poc.ts')).poc,
   tunnels: async () => (await import('./tunnels.ts')).tunnels,

@@ -4,6 +4,7 @@ import { changesOf } from '../core/changes.ts'
 import { Refusal } from '../core/errors.ts'
 import type { Launches } from '../fleet/launches.ts'
 import { InvalidBody } from '../http/json-app.ts'
+import { complete } from './launch-complete.ts'
 import { parseLaunchBody } from './launch-body.ts'
 import { type LaunchCalls, toLogs } from './launch-calls.ts'
 import type { SocketRequest, SocketRoutes } from './socket.ts'
@@ -40,6 +41,9 @@ export function createLaunchSocketRoutes({ launches, calls, stats }: LaunchSocke
     'GET /launches/logs': async ({ query }) => calls.logs(idOf(query), offsetOf(query)),
     /** LogsResponse after LogsResponse, until the launch has ended or the caller leaves. */
     'GET /launches/follow': ({ query, abort }) => follow(idOf(query), offsetOf(query), abort),
+    /** `{id, prompt, max_tokens?, temperature?}` → pieces of text, the last with counts. */
+    'POST /launches/complete': (request) =>
+      complete({ get: (id) => calls.get(id), upstreams: (id) => launches.upstreams(id) }, request),
     'GET /stats': () => stats.read(),
   }
 

@@ -113,14 +113,17 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
+/** The head waits for the first value: what is refused before it is answered as a refusal. */
 async function stream(values: AsyncIterable<unknown>, response: ServerResponse, gone: AbortSignal): Promise<void> {
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  const ndjson = { 'content-type': 'application/x-ndjson' }
   for await (const value of values) {
     if (gone.aborted) return
+    if (!response.headersSent) response.writeHead(200, ndjson)
     // A reader that does not read is waited for: values are states, so what it missed it does not need.
     if (!response.write(`${JSON.stringify(value)}\n`))
       await new Promise<void>((resolve) => response.once('drain', resolve).once('close', resolve))
   }
+  if (!response.headersSent) response.writeHead(200, ndjson)
   response.end()
 }
 

@@ -1,0 +1,71 @@
+// Waits for a launch in front of a person: stage, percent of the weights and seconds on stderr, the result on stdout.
+import { setTimeout as wait } from 'node:timers/promises'
+import { type LaunchResponse, isTerminal } from '../api/launches.ts'
+import { Refusal } from '../core/errors.ts'
+import { renderFailure, renderProgress, toShortId } from './render-launch.ts'
+import { ask } from './socket-client.ts'
+import { type Invocation, exits } from './verb.ts'
+
+type Waiting = { socket: string; id: string; /** ms */ timeout: number; call: Invocation }
+
+/** A daemon that is being restarted is waited for: the model goes on loading meanwhile. @returns the exit status */
+export async function waitForLaunch({ socket, id, timeout, call: { flags, out } }: Waiting): Promise<number> {
+  const end = performance.now() + timeout
+  const show = createProgress(flags['json'] ? undefined : process.stderr)
+  const outage = { since: undefined as number | undefined }
+  for (;;) {
+    const now = await askCalmly(socket, id, outage)
+    if (now) show(now)
+    if (now && (now.state === 'ready' || isTerminal(now.state))) {
+      show.end()
+      if (flags['json']) out.write(`${JSON.stringify(now)}\n`)
+      else if (now.state === 'ready') out.write(`${now.launch_id}\n`)
+      else out.complain(renderFailure(now).trimEnd())
+      return now.state === 'ready' ? exits.ok : exits.unhealthy
+    }
+    if (performance.now() > end) {
+      show.end()
+      out.complain(`launch ${toShortId(id)} does not serve after ${Math.round(timeout / 1000)} s; it goes on`)
+      return exits.unhealthy
+    }
+    await wait(250)
+  }
+}
+
+/** How long a daemon may be away, ms: systemd restarts it within seconds. */
+const longestOutage = 60_000
+
+async function askCalmly(socket: string, id: string, outage: { since: number | undefined }) {
+  try {
+    const found = await ask<LaunchResponse>(socket, `GET /launches/one?id=${encodeURIComponent(id)}`)
+    outage.since = undefined
+    return found
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.code !== 'daemon-unreachable') throw error
+    outage.since ??= performance.now()
+    if (performance.now() - outage.since > longestOutage) throw error
+    return undefined
+  }
+}
+
+/** One line that is written over again on a terminal; elsewhere a line for each new stage. */
+function createProgress(target: NodeJS.WriteStream | undefined) {
+  const write = (text: string) => void target?.write(text)
+  const shown = { stage: '', open: false }
+  const show = (now: LaunchResponse) => {
+    if (now.state === 'ready') return
+    const text = `${now.model}: ${renderProgress(now) || now.state}`
+    if (target?.isTTY) {
+      write(`\r\u001B[K${text}`)
+      shown.open = true
+      return
+    }
+    const stage = `${now.state} ${now.progress?.stage ?? ''} ${now.queue_position ?? ''}`
+    if (stage !== shown.stage) write(`${text}\n`)
+    shown.stage = stage
+  }
+  show.end = () => {
+    if (shown.open) write('\r\u001B[K')
+  }
+  return show
+}
