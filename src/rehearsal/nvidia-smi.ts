@@ -119,6 +119,8 @@ function cellsOf(gpu: number, knobs: SmiKnobs, uses: readonly GpuUse[]): Record<
     'memory.free': String(knobs.memoryMiB - used),
     'utilization.gpu': mig ? '[N/A]' : mine.length > 0 ? '97' : '0',
     'temperature.gpu': mine.length > 0 ? '61' : '33',
+    'power.draw': mine.length > 0 ? '603.12' : '71.50',
+    'power.limit': '700.00',
     'mig.mode.current': mig ? 'Enabled' : 'Disabled',
     compute_cap: knobs.computeCapability,
     'ecc.errors.uncorrected.volatile.total': '0',
