@@ -2,6 +2,7 @@
 // engines, or to the only ones there are. `/launch/{id}/v1/*` goes to that launch.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isTerminal } from '../api/launches.ts'
+import type { Log } from '../core/log.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import type { Launches } from '../fleet/launches.ts'
 import { sendJsonBody, sendOpenAiError } from '../http/send.ts'
@@ -17,7 +18,9 @@ export type Inference = {
   ofLaunch(request: IncomingMessage, response: ServerResponse, to: { id: string; path: string }): void
 }
 
-export function createInference({ launches, proxy }: { launches: Launches; proxy: ProxyRequest }): Inference {
+export type InferenceDeps = { launches: Launches; proxy: ProxyRequest; log: Log }
+
+export function createInference({ launches, proxy, log }: InferenceDeps): Inference {
   const catalogue = createCatalogue(launches)
   return {
     byModel(request, response, path) {
@@ -26,8 +29,12 @@ export function createInference({ launches, proxy }: { launches: Launches; proxy
         isList && (request.method === 'GET' || request.method === 'HEAD')
           ? sendModels(catalogue, request, response)
           : route(request, response, path)
-      // The client left in mid-body: there is nobody to be answered.
-      answer.catch(() => response.destroy())
+      answer.catch((error: unknown) => {
+        // The client left in mid-body: there is nobody to be answered.
+        if (response.destroyed) return
+        log.error({ err: error, path }, 'request failed')
+        refuse(request, response, { status: 500, message: 'Internal Server Error' })
+      })
     },
     ofLaunch(request, response, { id, path }) {
       const launch = launches.get(id)

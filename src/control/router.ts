@@ -75,7 +75,7 @@ export function createRouter(routes: readonly Route[], log: Log): RoutePath {
   return (request, response, path) => {
     answer(request, response, path).catch((error: unknown) => {
       // The client left in mid-body.
-      if (response.destroyed || request.destroyed) return void response.destroy()
+      if (response.destroyed) return
       const told = describeError(error)
       if (told.status >= 500) log.error({ err: error, method: request.method, path: request.url }, 'request failed')
       if (response.headersSent) response.destroy()
