@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { messageOf, Refusal } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
-import { cutIdleBody, hasBody } from './idle-body.ts'
+import { cutIdleBody, hasBody, limitBody } from './idle-body.ts'
 import { createRouteMethods } from './route-methods.ts'
 import { sendDetail } from './send.ts'
 import type { OnRequest } from './server.ts'
@@ -14,8 +14,17 @@ export type JsonAppOptions = {
   bodyLimit?: number
   /** ms without a byte in mid-body, after which the client is cut off. */
   bodyIdle?: number
+  /** ms for a whole body that is short; long ones get more (limitBody). */
+  bodyWithin?: number
   /** Adds the routes. */
   routes: (app: FastifyInstance) => void
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route passes its body on as it comes: it may take as long as it likes. */
+    streamsBody?: boolean
+  }
 }
 
 /** Our routes have no JSON schemas (zod judges bodies): without compilers of its own fastify leaves ajv, 5 MB, on disk. */
@@ -41,13 +50,19 @@ export function createJsonApp(options: JsonAppOptions): { onRequest: OnRequest; 
   }
 }
 
-async function loadApp({ log, bodyLimit = 16 * 1024 * 1024, routes }: JsonAppOptions): Promise<FastifyInstance> {
+async function loadApp(options: JsonAppOptions): Promise<FastifyInstance> {
+  const { log, bodyLimit = 16 * 1024 * 1024, bodyWithin = 30_000, routes } = options
   // 45 ms of work: not before the ports are open, which comes with this turn of the event loop.
   await setImmediate()
   const { fastify } = await import('fastify')
   const app = fastify({ bodyLimit, routerOptions: { ignoreTrailingSlash: true }, schemaController })
   const methods = createRouteMethods()
   app.addHook('onRoute', (route) => methods.add(route.url, [route.method].flat()))
+  app.addHook('preParsing', (request, reply, _payload, done) => {
+    const { streamsBody = false } = request.routeOptions.config
+    if (hasBody(request.raw) && !streamsBody) limitBody(request.raw, reply.raw, bodyWithin)
+    done()
+  })
   acceptAnyJson(app)
   app.setErrorHandler((error, request, reply) => {
     const { status, detail } = judgeError(error)

@@ -8,6 +8,7 @@ export function addCallbackRelay(app: FastifyInstance, { poc }: MlnodeDeps): voi
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.post<{ Params: { token: string; '*': string } }>(
     '/api/v1/inference/pow/callback-relay/:token/*',
+    { config: { streamsBody: true } },
     async (request, reply) => {
       const { token, '*': suffix } = request.params
       const body = request.body instanceof Readable ? request.body : Readable.from([])

@@ -10,13 +10,15 @@ import { parseBody } from '../../src/http/pydantic-issues.ts'
 
 const order = z.strictObject({ model: z.string(), count: z.number().default(1) })
 
-async function startApp(): Promise<string> {
+async function startApp(options: { bodyWithin?: number } = {}): Promise<string> {
   const { onRequest } = createJsonApp({
     log: silentLog,
     bodyLimit: 1000,
     bodyIdle: 500,
+    ...options,
     routes(app) {
       app.post('/up', async (request) => parseBody(order, request.body))
+      app.post('/passed-on', { config: { streamsBody: true } }, async (request) => parseBody(order, request.body))
       app.get('/things/:id', async (request) => request.params)
       app.get('/refused', () => Promise.reject(new Refusal('no', 409, 'cannot now', { remedy: 'try later' })))
       app.get('/bug', () => Promise.reject(new Error('secret detail')))
@@ -76,4 +78,38 @@ test('a client that stops in mid-body is cut off', async () => {
   socket.write(`POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{"mod`)
   await once(socket, 'close')
   expect(socket.destroyed).toBe(true)
+})
+
+/** Sends a body byte by byte, `every` ms apart. @returns what came back until the connection ended */
+async function trickle(url: string, path: string, every: number): Promise<string> {
+  const body = '{"model":"a","count":12345678}'
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  onTestFinished(() => void socket.destroy())
+  let answer = ''
+  socket.setEncoding('utf8').on('data', (text: string) => (answer += text))
+  socket.on('error', () => {})
+  socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`)
+  const bytes = [...body]
+  const timer = setInterval(() => {
+    const byte = bytes.shift()
+    if (byte !== undefined && socket.writable) socket.write(byte)
+  }, every)
+  await once(socket, 'close')
+  clearInterval(timer)
+  return answer
+}
+
+test('a body that comes byte by byte is 408 when its time is over, and the connection ends', async () => {
+  const url = await startApp({ bodyWithin: 300 })
+  const began = performance.now()
+  const answer = await trickle(url, '/up', 100)
+  expect(answer).toMatch(/^HTTP\/1\.1 408 /)
+  expect(answer.endsWith('{"detail":"Request Timeout"}')).toBe(true)
+  expect(performance.now() - began).toBeLessThan(3000)
+})
+
+test('a body that is passed on as it comes may take its time, and one that came in time is not cut afterwards', async () => {
+  const url = await startApp({ bodyWithin: 100 })
+  expect(await trickle(url, '/passed-on', 20)).toContain('{"model":"a","count":12345678}')
+  expect(await trickle(await startApp({ bodyWithin: 5000 }), '/up', 1)).toContain('HTTP/1.1 200')
 })
