@@ -22,6 +22,7 @@ const ranks: Record<string, number> = {
   telemetry: 5,
   mlnode: 6,
   control: 6,
+  grpc: 6,
   cli: 6,
   dashboard: 6,
   doctor: 6,

@@ -1,0 +1,131 @@
+// The prompts of one call: begun in order as the desk allows, finished in any, delivered in order.
+import { onAbort } from '../core/abort.ts'
+import type { Desk, Line } from './desk.ts'
+import type { Share } from './look-ahead.ts'
+
+/** Where results go, encoded. */
+export interface Outlet {
+  write(bytes: Buffer): void
+  /** The reader does not keep up: nothing is written until `onReady` is called. */
+  readonly isBehind: boolean
+  onReady: () => void
+}
+
+export type BatchPlan = {
+  count: number
+  /** @throws anything; the first failure ends the call */
+  ask: (at: number, abort: AbortSignal) => Promise<Buffer>
+  outlet: Outlet
+  desk: Desk
+  share: Share
+}
+
+/** Before the first result tells better. */
+const usualSize = 4096
+
+/** Resolves when everything is written. @throws the first failure, after which nothing runs any more; the abort's reason */
+export function runBatch(plan: BatchPlan, abort: AbortController): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const batch = new Batch(plan, abort, { resolve, reject })
+    plan.outlet.onReady = () => batch.proceed()
+    onAbort(abort.signal, () => batch.fail(abort.signal.reason))
+    batch.proceed()
+  })
+}
+
+type Ends = { resolve: () => void; reject: (error: unknown) => void }
+
+class Batch implements Line {
+  readonly #plan: BatchPlan
+  readonly #abort: AbortController
+  readonly #ends: Ends
+  /** Done and not yet written, by place. */
+  readonly #done = new Map<number, Buffer>()
+  #begun = 0
+  #running = 0
+  #written = 0
+  #estimate = usualSize
+  #over = false
+
+  constructor(plan: BatchPlan, abort: AbortController, ends: Ends) {
+    this.#plan = plan
+    this.#abort = abort
+    this.#ends = ends
+  }
+
+  wants(): boolean {
+    if (this.#over || this.#begun === this.#plan.count) return false
+    if (this.#abort.signal.aborted) return false
+    const { outlet, share } = this.#plan
+    // One at a time always goes on, whatever the others hold.
+    const hasNothing = this.#running === 0 && this.#done.size === 0 && !outlet.isBehind
+    return hasNothing || !share.isFull
+  }
+
+  async begin(): Promise<void> {
+    const { ask, share } = this.#plan
+    const place = this.#begun
+    const estimate = this.#estimate
+    this.#begun += 1
+    this.#running += 1
+    share.add(estimate)
+    try {
+      const bytes = await ask(place, this.#abort.signal)
+      this.#keep(place, bytes)
+    } catch (error) {
+      this.fail(error)
+    } finally {
+      this.#running -= 1
+      share.free(estimate)
+    }
+    this.proceed()
+  }
+
+  proceed(): void {
+    try {
+      this.#writeAndGoOn()
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #writeAndGoOn(): void {
+    const { outlet, share, desk, count } = this.#plan
+    if (this.#over) return
+    while (!outlet.isBehind) {
+      const bytes = this.#done.get(this.#written)
+      if (!bytes) break
+      this.#done.delete(this.#written)
+      this.#written += 1
+      // From here on the outlet counts them.
+      outlet.write(bytes)
+      share.free(bytes.length)
+    }
+    if (this.#written === count) return this.#end(this.#ends.resolve)
+    if (this.wants()) return desk.offer(this)
+    if (this.#begun < count) share.whenSpare(() => this.proceed())
+  }
+
+  #keep(place: number, bytes: Buffer): void {
+    this.#estimate = Math.max(bytes.length, 1)
+    if (this.#over) return
+    this.#done.set(place, bytes)
+    this.#plan.share.add(bytes.length)
+  }
+
+  fail(error: unknown): void {
+    this.#end(() => {
+      this.#abort.abort(error)
+      this.#ends.reject(error)
+    })
+  }
+
+  #end(tell: () => void): void {
+    if (this.#over) return
+    this.#over = true
+    this.#plan.desk.leave(this)
+    for (const bytes of this.#done.values()) this.#plan.share.free(bytes.length)
+    this.#done.clear()
+    tell()
+  }
+}

@@ -1,0 +1,33 @@
+// How long a call's work may go on: until the client leaves or its deadline passes. Then everything it runs ends at once.
+import { setMaxListeners } from 'node:events'
+import { CallError } from './call-error.ts'
+
+/** The part of grpc-js's server calls that we use. */
+export type ServerCall = {
+  readonly cancelled: boolean
+  on(event: 'cancelled', then: () => void): unknown
+  getDeadline(): Date | number
+}
+
+export interface CallScope extends Disposable {
+  readonly abort: AbortController
+}
+
+/** setTimeout's own bound. */
+const longestTimer = 2 ** 31 - 1
+
+/**
+ * grpc-js tells the client about the deadline; but to a client that does not read it cannot, and then never tells us
+ * either: the deadline is watched here as well.
+ */
+export function openScope(call: ServerCall): CallScope {
+  const abort = new AbortController()
+  // One listener per prompt in flight is no leak.
+  setMaxListeners(0, abort.signal)
+  const leave = (): void => abort.abort(new CallError('CANCELLED', 'the client left or its deadline passed'))
+  call.on('cancelled', leave)
+  if (call.cancelled) leave()
+  const left = Number(call.getDeadline()) - Date.now()
+  const timer = Number.isFinite(left) ? setTimeout(leave, Math.min(Math.max(left, 0), longestTimer)) : undefined
+  return { abort, [Symbol.dispose]: () => clearTimeout(timer) }
+}

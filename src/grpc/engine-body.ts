@@ -1,0 +1,60 @@
+// What the engine is asked for one prompt or text, as JSON. Pure.
+import { isAtLeast } from '../engine/profile.ts'
+import type { CompleteRequest, GuidedDecoding } from './messages.ts'
+
+/** The rest of a body, to which each prompt is added: a big schema is rendered once, not a thousand times. */
+export type CommonBody = string
+
+/**
+ * `vllm.LLM` does not read the model's generation_config.json, `vllm serve` does: every value it could set is sent, so that a
+ * client gets the same texts as from the old service (A1.8, notes).
+ * @param version of vLLM; looked at for guided decoding alone
+ */
+export function renderCompletionCommon(
+  request: CompleteRequest,
+  engine: { model: string; version: string },
+  stream: boolean,
+): CommonBody {
+  return JSON.stringify({
+    model: engine.model,
+    ...(request.max_tokens > 0 && { max_tokens: request.max_tokens }),
+    temperature: request.temperature ?? 1,
+    top_p: request.top_p ?? 1,
+    top_k: -1,
+    min_p: 0,
+    repetition_penalty: 1,
+    ...toGuided(request.guided_decoding, engine.version),
+    ...(stream && { stream: true, stream_options: { include_usage: true } }),
+  })
+}
+
+export function renderEmbeddingCommon(model: string): CommonBody {
+  return JSON.stringify({ model, encoding_format: 'float' })
+}
+
+export function renderBody(common: CommonBody, field: 'prompt' | 'input', text: string): string {
+  return `${common.slice(0, -1)},"${field}":${JSON.stringify(text)}}`
+}
+
+export function isGuided(guided: GuidedDecoding | undefined): guided is GuidedDecoding {
+  return guided !== undefined && pickConstraint(guided) !== undefined
+}
+
+/**
+ * vLLM 0.12 dropped the `guided_…` fields, and what it does not know it ignores: the wrong spelling answers 200 and
+ * unconstrained text. `structured_outputs` came with 0.11 (docs.vllm.ai, features/structured_outputs).
+ */
+function toGuided(guided: GuidedDecoding | undefined, version: string): object {
+  const found = guided && pickConstraint(guided)
+  if (!found) return {}
+  const [kind, value] = found
+  return isAtLeast(version, '0.11') ? { structured_outputs: { [kind]: value } } : { [`guided_${kind}`]: value }
+}
+
+/** A choice wins over the others (A1.8). */
+function pickConstraint({ choice, json_schema, regex, grammar }: GuidedDecoding) {
+  if (choice.length > 0) return ['choice', choice] as const
+  if (json_schema !== undefined) return ['json', json_schema] as const
+  if (regex !== undefined) return ['regex', regex] as const
+  return grammar === undefined ? undefined : (['grammar', grammar] as const)
+}
