@@ -88,8 +88,8 @@ export function createRouter(routes: readonly Route[], log: Log): RoutePath {
 export function describeError(error: unknown): Answer {
   if (error instanceof InvalidBody) return toJson(422, { detail: error.issues })
   if (!(error instanceof Refusal)) return toJson(500, { detail: 'Internal Server Error' })
-  const { status, message, remedy } = error
-  return toJson(status, { detail: remedy ? `${message}. ${remedy}` : message })
+  // Clients compare texts: what to do about it is for people, who see it on the command line.
+  return toJson(error.status, { detail: error.message })
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, type, text, headers }: Answer): void {
