@@ -1,8 +1,6 @@
 // The whole daemon in a temporary root, with the rehearsal's outside world around it. Everything ends with the test: after it no
 // process of this root is left. Several worlds run side by side: each has ports and a loopback address of its own.
-import { randomInt } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { onTestFinished, vi } from 'vitest'
 import type { NodeStatus, PartStatus } from '../../src/api/status.ts'
@@ -11,6 +9,7 @@ import { type DaemonChild, startDaemon } from '../../src/rehearsal/daemon-child.
 import type { EngineView } from '../../src/fleet/fleet.ts'
 import { type Outside, startOutside } from '../../src/rehearsal/outside.ts'
 import { eventually } from '../support/eventually.ts'
+import { reservePorts } from './port-block.ts'
 import { killProcesses, listProcessesOf, type OwnProcess } from './processes.ts'
 
 /** A boot is 60 processes: on a machine that has other work it takes many times its 3 s. */
@@ -70,7 +69,7 @@ export interface World extends Outside {
 }
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
-  const block = await reserve()
+  const block = await reservePorts()
   const [node, inference, control, admin, callbacks, frps] = [0, 10, 1, 2, 3, 4].map((at) => block.base + at)
   const outside = await startOutside({
     gpus: options.gpus ?? 2,
@@ -190,29 +189,4 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
 function findPart(parts: readonly PartStatus[], [name, ...rest]: string[]): PartStatus | undefined {
   const found = parts.find((part) => part.name === name)
   return rest.length === 0 ? found : findPart(found?.parts ?? [], rest)
-}
-
-type Block = { base: number; host: string; release(): Promise<void> }
-
-/** 40 ports below the ephemeral range, held by a listener on the last of them for as long as the world is there. */
-async function reserve(): Promise<Block> {
-  for (;;) {
-    const number = randomInt(0, 400)
-    const base = 12_000 + number * 40
-    const guard = await listen(base + 39)
-    if (!guard) continue
-    return {
-      base,
-      host: `127.${1 + (number % 250)}.${77 + Math.floor(number / 250)}.1`,
-      release: () => new Promise((resolve) => guard.close(() => resolve())),
-    }
-  }
-}
-
-function listen(port: number): Promise<Server | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(undefined))
-    server.listen(port, '127.0.0.1', () => resolve(server))
-  })
 }
