@@ -17,6 +17,7 @@ import type { Upstream } from './engine/upstream.ts'
 import type { Fleet } from './fleet/fleet.ts'
 import { toModelRef } from './fleet/resolve.ts'
 import type { Gpus } from './gpu/gpus.ts'
+import { spareName } from './host/spare-state.ts'
 import type { Launched } from './mlnode/deps.ts'
 import type { Models } from './models/models.ts'
 import { startPageCache } from './models/page-cache.ts'
@@ -55,9 +56,14 @@ export function toOrigin(bind: string, port: number): string {
   return `http://${renderHostPort(toLocal(bind, port))}`
 }
 
-export function toEngineDeps({ host, engine }: Config): Pick<EngineDeps, 'livesFolder' | 'logDir' | 'times'> {
+export function toEngineDeps({
+  host,
+  engine,
+}: Config): Pick<EngineDeps, 'livesFolder' | 'spareFolder' | 'logDir' | 'times'> {
+  const spare = join(host.runDir, spareName)
   return {
     livesFolder: join(host.stateDir, 'engines'),
+    spareFolder: spare === host.stateDir ? undefined : join(spare, 'engines'),
     logDir: host.logDir,
     times: {
       start: engine.startTimeout,

@@ -34,6 +34,7 @@ export function diagnose(lines: readonly string[], code: number | undefined): Di
 
 /** Whether trying again can help. Codes that are none of ours: yes. */
 export function judgeRetry(code: string): Retry {
+  if (code === 'engine-not-launched') return 'soon'
   return signatures.find((one) => one.code === code)?.retry ?? 'transient'
 }
 

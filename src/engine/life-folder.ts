@@ -1,5 +1,5 @@
 // Where a life is on disk: its folder below the state directory, and its log in LOG_DIR, which is shipped and outlives it.
-import { mkdir, open, readdir, rm, stat, symlink, unlink } from 'node:fs/promises'
+import { mkdir, open, readdir, realpath, rm, stat, symlink, unlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { messageOf } from '../core/errors.ts'
 
@@ -32,12 +32,22 @@ export async function makeLifeFolder(folder: string, logPath: string, say: (why:
   }
 }
 
+/** After a launch that came to nothing: the folder, and the log where nothing was written. Never rejects. */
+export async function dropLifeFolder(folder: string, logPath: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch(() => {})
+  const found = await stat(logPath).catch(() => undefined)
+  if (found?.size === 0) await unlink(logPath).catch(() => {})
+}
+
 /** Removes the folder of a dead life; its log stays, and of the logs of that slot only the newest `keep`. */
 export async function removeLifeFolder(
   folder: string,
   keepLogs: { logDir: string; slot: number; keep: number },
 ): Promise<void> {
-  await rm(folder, { recursive: true, force: true })
+  // What lies in the spare folder is linked from here: both go.
+  const real = await realpath(folder).catch(() => folder)
+  await rm(real, { recursive: true, force: true })
+  if (real !== folder) await rm(folder, { recursive: true, force: true })
   const { logDir, slot, keep } = keepLogs
   const names = (await readdir(logDir).catch((): string[] => [])).filter(
     (name) => name.startsWith(`engine-${slot}-`) && name.endsWith('.log'),

@@ -4,17 +4,18 @@ import { basename, join } from 'node:path'
 import type { ReadonlySignal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { ProfileName } from '../config/engine.ts'
-import { adoptBody, type Body, launchBody } from '../core/body.ts'
+import { adoptBody } from '../core/body.ts'
 import { readRecord } from '../core/body-record.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { codeOf, isShortage, messageOf } from '../core/errors.ts'
 import { readLastLines } from '../core/log-file.ts'
 import type { Log } from '../core/log.ts'
 import { diagnose } from './diagnose.ts'
-import { makeLifeFolder, removeLifeFolder, toLaunchLifeId, toLifeId, toLogPath } from './life-folder.ts'
+import { launchLife } from './launch-life.ts'
+import { removeLifeFolder, toLaunchLifeId, toLifeId, toLogPath } from './life-folder.ts'
 import { runLife } from './run-life.ts'
 import { sweepSegments } from './shm.ts'
-import { readSpec, toMeta } from './spec.ts'
+import { readSpec } from './spec.ts'
 import type { Upstream } from './upstream.ts'
 
 export type EngineSpec = {
@@ -80,6 +81,10 @@ export type EngineDeps = {
   clock?: Clock
   /** One folder per life. */
   livesFolder: string
+  /** For a life that cannot be kept there: below the runtime folder (host/spare-state.ts), where the next daemon looks as well. */
+  spareFolder?: string | undefined
+  /** Told with each launch: why the life could not be kept in `livesFolder`. */
+  onTrouble?: (why: string | undefined) => void
   logDir: string
   /** ms: load without progress, patience of an end, drain, grace of a hang (0 = off). */
   times: { start: number; stop: number; drain: number; hangGrace: number }
@@ -97,17 +102,9 @@ export function startEngine(spec: EngineSpec, deps: EngineDeps): EngineLife {
   const clock = deps.clock ?? systemClock
   const asked = spec.owner.startsWith('launch:') ? spec.owner.slice('launch:'.length) : undefined
   const id = asked === undefined ? toLifeId(spec.slot, clock.wall(), Math.random()) : toLaunchLifeId(asked)
-  const folder = join(deps.livesFolder, id)
   const logPath = toLogPath(deps.logDir, id)
-  const launch = async (): Promise<Body> => {
-    await makeLifeFolder(folder, logPath, (why) =>
-      deps.log.warn({ logPath, why }, 'engine log stays in the state folder'),
-    )
-    const { python: command, argv: args, env } = spec
-    const origin = `http://127.0.0.1:${spec.port}`
-    return launchBody({ id, folder, command, args, env, origin, meta: toMeta(spec) }, deps)
-  }
-  return runLife({ id, spec, deps, clock, logPath, startedAt: new Date(clock.wall()), body: launch, adopted: false })
+  const body = () => launchLife(id, spec, deps)
+  return runLife({ id, spec, deps, clock, logPath, startedAt: new Date(clock.wall()), body, adopted: false })
 }
 
 /**

@@ -9,7 +9,10 @@ export type Failure = {
   at: number
   /** How long it served, ms; 0 where it never did. */
   servedFor: number
-  /** never: pointless until configuration, files or order change. host: the operator must act, so it is tried slowly. */
+  /**
+   * never: pointless until configuration, files or order change. host: the operator must act, so it is tried slowly.
+   * soon: nothing was started, which is tried again every few seconds and counts towards no crash loop.
+   */
   retry: Retry
   problem: Problem
   /** 0..1, drawn once, so that the verdict is the same each time it is asked for. */
@@ -28,12 +31,15 @@ export type RestartPolicy = {
   loopCount: number
   /** How often what was given up is tried all the same, ms. */
   slow: number
+  /** The longest wait for a start that came to nothing, ms. */
+  soon: number
 }
 
 export const restartPolicy: RestartPolicy = {
   backoff: { first: 500, factor: 2, cap: 60_000, jitter: 0.25, stable: 600_000 },
   loopCount: 5,
   slow: 600_000,
+  soon: 5000,
 }
 
 /** Failures of one slot, oldest first, since the plan, its files or an order changed. */
@@ -43,19 +49,27 @@ export function judgeRestart(failures: readonly Failure[], now: number, policy =
   if (!last) return { kind: 'now' }
   // What has served can be started: its log then holds some other trouble, perhaps of a request.
   if (last.retry === 'never' && last.servedFor === 0) return { kind: 'given-up', problem: last.problem }
-  const loops = counted.length >= policy.loopCount
+  if (last.retry === 'soon') {
+    const tries = counted.length - 1 - counted.findLastIndex((one) => one.retry !== 'soon')
+    const until = last.at + judgeBackoff({ ...policy.backoff, cap: policy.soon }, tries, last.random)
+    return until <= now ? { kind: 'now' } : { kind: 'backing-off', until, problem: last.problem }
+  }
+  const crashes = counted.filter((one) => one.retry !== 'soon')
+  const loops = crashes.length >= policy.loopCount
   if (last.retry === 'host' || loops) {
     const until = last.at + policy.slow * (1 + policy.backoff.jitter * (2 * last.random - 1))
     if (until <= now) return { kind: 'now' }
-    return { kind: 'given-up', until, problem: loops ? describeLoop(counted) : last.problem }
+    return { kind: 'given-up', until, problem: loops ? describeLoop(crashes) : last.problem }
   }
-  const until = last.at + judgeBackoff(policy.backoff, counted.length, last.random)
+  const until = last.at + judgeBackoff(policy.backoff, crashes.length, last.random)
   return until <= now ? { kind: 'now' } : { kind: 'backing-off', until, problem: last.problem }
 }
 
 /** A stable run forgets what was before it; the list stays short whatever happens. */
 export function recordFailure(failures: readonly Failure[], next: Failure, policy = restartPolicy): Failure[] {
-  return pickCounted([...failures, next], policy).slice(-32)
+  // Hours of a full disk must not push out what crashed before.
+  const isKept = ({ retry }: Failure, at: number) => retry !== 'soon' || at >= failures.length - 4
+  return pickCounted([...failures.filter(isKept), next], policy).slice(-32)
 }
 
 function pickCounted(failures: readonly Failure[], policy: RestartPolicy): readonly Failure[] {

@@ -11,7 +11,7 @@ import type { Log } from '../core/log.ts'
 import { startLoop } from '../core/loop.ts'
 import { readBootId } from '../core/proc.ts'
 import { createStatus } from '../core/status-signal.ts'
-import { until } from '../core/watch.ts'
+import { until, watch } from '../core/watch.ts'
 import { toLaunchLifeId, toLogPath } from '../engine/life-folder.ts'
 import type { Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
@@ -69,6 +69,7 @@ export function startFleet(deps: FleetDeps): Fleet {
   ])
   const body = createLoopBody({ ...deps, ...parts, clock, ending: ending.signal, poke })
   const settled = settle(body.adopt, roster, ending.signal)
+  watch(deps.lives.trouble, (why) => why !== undefined && book.check(), ending.signal)
   const loop = startLoop('fleet', body.pass, { log, abort: ending.signal, every, wake, clock })
   const finish = async (intent: Intent): Promise<void> => {
     ending.abort()

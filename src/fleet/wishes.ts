@@ -75,6 +75,12 @@ export class WishBook {
     void this.flush()
   }
 
+  /** Looks whether the file can be written: `problem` says so until it can. */
+  check(): void {
+    this.#dirty = true
+    void this.flush()
+  }
+
   /** Resolves when what is wished now is on disk, or has failed to get there (see `problem`). Never rejects. */
   async flush(): Promise<void> {
     await this.load()

@@ -29,6 +29,7 @@ export class FakeWorld {
     return {
       start: (spec) => this.#start(spec),
       adopt: () => Promise.resolve(this.alive().map((engine) => this.#attach(engine, true))),
+      trouble: signal(undefined),
     }
   }
 

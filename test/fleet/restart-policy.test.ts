@@ -57,3 +57,12 @@ test('an engine that has served is never given up for good, whatever its log say
   expect(judgeRestart([served], 0)).toMatchObject({ kind: 'backing-off', until: 500 })
   expect(judgeRestart([served, failure(9, { retry: 'never' })], 1e9)).toMatchObject({ kind: 'given-up' })
 })
+
+test('a start that came to nothing is tried again every few seconds, and is no crash', () => {
+  const soon = Array.from({ length: 40 }, (_, at) => failure(at * 5000, { retry: 'soon' }))
+  const crashes = [1, 2, 3, 4].map((at) => failure(at))
+  const list = toList(...crashes, ...soon)
+  expect(judgeRestart(list, 195_000)).toMatchObject({ kind: 'backing-off', until: 200_000 })
+  expect(judgeRestart(toList(...crashes, ...soon.slice(0, 1)), 0)).toMatchObject({ until: 500 })
+  expect(judgeRestart([...list, failure(200_000)], 200_001)).toMatchObject({ kind: 'given-up' })
+})

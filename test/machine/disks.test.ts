@@ -1,9 +1,11 @@
 // State and log disks that are full or read-only: the node earns all the same, and says what is lost.
 import { execFileSync } from 'node:child_process'
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { PartStatus } from '../../src/api/status.ts'
+import { eventually } from '../support/eventually.ts'
+import { whenPid } from './asks.ts'
 import { startWorld, type World } from './world.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -17,7 +19,7 @@ function mount(world: World, name: 'state' | 'log', options: string): string {
 }
 
 function fill(path: string): void {
-  const file = openSync(join(path, 'filler'), 'w')
+  const file = openSync(join(path, 'filler'), 'a')
   const block = Buffer.alloc(4096)
   try {
     for (;;) writeSync(file, block)
@@ -25,6 +27,8 @@ function fill(path: string): void {
     closeSync(file)
   }
 }
+
+const lives = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : [])
 
 const problemsOf = (parts: readonly PartStatus[]): string[] =>
   parts.flatMap(({ problem, parts: inner }) => [...(problem ? [problem.code] : []), ...problemsOf(inner ?? [])])
@@ -73,6 +77,39 @@ describe.skipIf(!isRoot)('a bad disk (as root)', () => {
     expect(problemsOf((await world.status()).parts)).not.toContain('state-unwritable')
     expect(await world.kill('SIGTERM')).toBe(0)
     await world.untilNoProcess()
+  })
+
+  test('an engine that dies on a full state disk is launched again at once, adopted by the next daemon, and the disk is named', async () => {
+    const world = await startWorld({ gpus: 1, start: false })
+    const path = mount(world, 'state', 'mode=750')
+    world.start()
+    await world.untilRegistered()
+    const first = await whenPid(world)
+    // Whoever fills it takes what becomes free at once.
+    const filling = setInterval(() => fill(path), 5)
+    onTestFinished(() => clearInterval(filling))
+    process.kill(first, 'SIGKILL')
+    await eventually('another life serves', async () => {
+      const [engine] = await world.engines()
+      return engine?.phase === 'serving' && engine.pid !== first
+    })
+    const part = await world.untilProblem('fleet', 'state-not-writable')
+    expect(part.problem?.evidence).toContain(path)
+    const second = await whenPid(world)
+    await world.kill('SIGKILL')
+    world.start()
+    await world.untilRegistered()
+    expect((await world.engines()).map(({ pid }) => pid)).toEqual([second])
+    clearInterval(filling)
+    rmSync(join(path, 'filler'))
+    await world.kill('SIGKILL')
+    world.start()
+    await world.untilRegistered()
+    expect((await world.engines()).map(({ pid }) => pid)).toEqual([second])
+    expect(problemsOf((await world.status()).parts)).not.toContain('state-not-writable')
+    expect(await world.kill('SIGTERM')).toBe(0)
+    await world.untilNoProcess()
+    expect([...lives(join(path, 'engines')), ...lives(join(world.machine.folder, 'run/state/engines'))]).toEqual([])
   })
 
   test.each(['full', 'read-only'])('a log disk that is %s costs no engine and no registration', async (how) => {
