@@ -1,5 +1,5 @@
-// The way back to the client, for many small chunks: head and first chunk leave in one write, chunks that come together
-// leave together, and we frame chunks ourselves (facts/node.md, design D2). Big chunks are never copied.
+// The way back to the client, for many small chunks: what came together leaves in one write, the head with the first of it, and we
+// frame chunks ourselves (facts/node.md, design D2). Big chunks are copied once, small ones only into the text that is written.
 import type { ServerResponse } from 'node:http'
 import type { ClientHead } from './headers.ts'
 
@@ -11,9 +11,8 @@ export class ClientAnswer {
   readonly #response: ServerResponse
   #framing: 'length' | 'chunked' | 'close' | 'none' = 'none'
   #pending = ''
-  #scheduled = false
   #begun = false
-  #over = false
+  #isHeadOut = false
 
   constructor(response: ServerResponse) {
     this.#response = response
@@ -24,10 +23,10 @@ export class ClientAnswer {
     return this.#begun
   }
 
-  begin(status: number, message: string | undefined, { headers, hasLength }: ClientHead): void {
+  /** @throws where a header is none: then nothing has begun */
+  begin(status: number, message: string, { headers, hasLength }: ClientHead): void {
     const response = this.#response
     const { method, httpVersionMinor } = response.req
-    this.#begun = true
     if (method === 'HEAD' || bodiless.has(status)) this.#framing = 'none'
     else if (hasLength) this.#framing = 'length'
     else this.#framing = httpVersionMinor >= 1 ? 'chunked' : 'close'
@@ -37,21 +36,31 @@ export class ClientAnswer {
     else response.writeHead(status, headers)
     // We frame: Node must not frame once more.
     if (this.#framing === 'chunked') response.chunkedEncoding = false
-    this.#schedule()
+    this.#begun = true
   }
 
-  write(chunk: Buffer): void {
-    if (this.#framing === 'none' || chunk.length === 0) return
-    if (chunk.length >= smallChunk) return this.#writeBig(chunk)
-    this.#pending +=
-      this.#framing === 'chunked'
-        ? `${chunk.length.toString(16)}\r\n${chunk.toString('latin1')}\r\n`
-        : chunk.toString('latin1')
-    this.#schedule()
+  /** Goes out with the next `flush` or `end`. */
+  write(bytes: Buffer, from: number, to: number): void {
+    if (this.#framing === 'none') return
+    const chunked = this.#framing === 'chunked'
+    if (chunked) this.#pending += `${(to - from).toString(16)}\r\n`
+    if (to - from < smallChunk) this.#pending += bytes.toString('latin1', from, to)
+    else this.#writeBig(Buffer.from(bytes.subarray(from, to)))
+    if (chunked) this.#pending += '\r\n'
+  }
+
+  flush(): void {
+    if (!this.#begun) return
+    const text = this.#pending
+    this.#pending = ''
+    if (text !== '') this.#send(text)
+    else if (!this.#isHeadOut) {
+      this.#isHeadOut = true
+      this.#response.flushHeaders()
+    }
   }
 
   end(): void {
-    this.#over = true
     const last = this.#framing === 'chunked' ? `${this.#pending}0\r\n\r\n` : this.#pending
     if (last === '') this.#response.end()
     else this.#response.end(last, 'latin1')
@@ -59,39 +68,41 @@ export class ClientAnswer {
 
   /** Ends it so that no client takes it for whole. */
   truncate(): void {
-    this.#over = true
     const { socket } = this.#response
     // Without a length a clean close would look like the end: a reset does not.
     if (this.#framing === 'close') socket?.resetAndDestroy()
     else this.#response.destroy()
   }
 
+  /** The client reads slower than the engine writes. */
+  get isFull(): boolean {
+    return this.#out.writableNeedDrain
+  }
+
+  onceDrained(then: () => void): void {
+    this.#out.once('drain', then)
+  }
+
+  /** A response that waits for its turn behind others (pipelining) has no socket yet. */
+  get #out() {
+    return this.#response.socket ?? this.#response
+  }
+
+  #send(chunk: string | Buffer): void {
+    const { socket } = this.#response
+    // The head is out: what Node's response would do to a part of the body, we have done.
+    if (this.#isHeadOut && socket) socket.write(chunk as string, 'latin1')
+    else this.#response.write(chunk, 'latin1')
+    this.#isHeadOut = true
+  }
+
   #writeBig(chunk: Buffer): void {
-    const chunked = this.#framing === 'chunked'
-    const before = chunked ? `${this.#pending}${chunk.length.toString(16)}\r\n` : this.#pending
-    this.#pending = ''
-    this.#response.cork()
-    if (before !== '') this.#response.write(before, 'latin1')
-    this.#response.write(chunk)
-    this.#response.uncork()
-    if (chunked) {
-      this.#pending = '\r\n'
-      this.#schedule()
-    }
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    queueMicrotask(() => this.#flush())
-  }
-
-  #flush(): void {
-    this.#scheduled = false
-    if (this.#over) return
-    if (this.#pending === '') return this.#response.flushHeaders()
+    const { socket } = this.#response
     const text = this.#pending
     this.#pending = ''
-    this.#response.write(text, 'latin1')
+    socket?.cork()
+    if (text !== '') this.#send(text)
+    this.#send(chunk)
+    socket?.uncork()
   }
 }

@@ -1,9 +1,9 @@
-// Connections to engines: one pool per engine, closed when the engine is gone.
+// Connections to engines for calls that read whole answers: one pool per engine, closed when the engine is gone.
 import type { ReadonlySignal } from '@preact/signals-core'
 import type { Pool } from 'undici'
 import { createPool } from '../core/http-client.ts'
-import { watch } from '../core/watch.ts'
 import type { Upstream } from '../engine/upstream.ts'
+import { createPerUpstream } from './per-upstream.ts'
 
 export interface EnginePools {
   of(upstream: Upstream): Pool
@@ -22,32 +22,14 @@ const options = {
 }
 
 export function createEnginePools(upstreams: ReadonlySignal<readonly Upstream[]>): EnginePools {
-  const pools = new Map<Upstream, Pool>()
-  const ended = new AbortController()
-  watch(
-    upstreams,
-    (live) => {
-      for (const [upstream, pool] of pools) {
-        if (live.includes(upstream)) continue
-        pools.delete(upstream)
-        // What still runs there ends with the engine.
-        void pool.close().catch(() => {})
-      }
-    },
-    ended.signal,
-  )
+  const pools = createPerUpstream(upstreams, {
+    make: ({ origin }) => createPool(origin, options),
+    close: (pool) => void pool.close().catch(() => {}),
+  })
   return {
-    of(upstream) {
-      const found = pools.get(upstream)
-      if (found) return found
-      const pool = createPool(upstream.origin, options)
-      pools.set(upstream, pool)
-      return pool
-    },
+    of: (upstream) => pools.of(upstream),
     async end() {
-      ended.abort()
-      await Promise.all([...pools.values()].map((pool) => pool.destroy()))
-      pools.clear()
+      await Promise.all(pools.end().map((pool) => pool.destroy()))
     },
   }
 }

@@ -1,8 +1,9 @@
-// One try of one request at one engine: undici's raw handler, tied to the client's response. Every try ends exactly once.
+// One try of one request at one engine: what comes from the engine goes to the client's response. Every try ends exactly once.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Dispatcher } from 'undici'
 import type { Turn } from '../engine/upstream.ts'
+import type { AnswerHead } from './answer-reader.ts'
 import { ClientAnswer } from './client-answer.ts'
+import type { EngineConnection, Flight } from './engine-connection.ts'
 import { toClientHead } from './headers.ts'
 
 export type Ending =
@@ -13,17 +14,17 @@ export type Ending =
   /** Nothing has reached the client. `sent`: bytes may have reached the engine. */
   | { how: 'failed'; error: Error; sent: boolean }
 
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Flight {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #answer: ClientAnswer
   readonly #turn: Turn
   readonly #onEnd: (ending: Ending) => void
-  #controller: Dispatcher.DispatchController | undefined
+  #connection: EngineConnection | undefined
   /** The API server itself answers GETs, refusals and heads, also while its core hangs: they prove no life (D4). */
   #isWork = false
   #sent = false
-  #left = false
+  #paused = false
   #over = false
 
   constructor(io: { request: IncomingMessage; response: ServerResponse; turn: Turn; onEnd: (ending: Ending) => void }) {
@@ -35,54 +36,55 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#response.once('close', this.#onClose)
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
-    if (this.#left) return controller.abort(new Error('the client left'))
+  board(connection: EngineConnection): void {
+    this.#connection = connection
+  }
+
+  sent(): void {
     this.#sent = true
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _headers: unknown,
-    message?: string,
-  ): void {
-    // undici calls this for 1xx too, and there is one head to write.
-    if (status < 200 || this.#left) return
+  head({ status, message, headers }: AnswerHead): void {
     if (status === 500 || status === 503) this.#turn.fail()
     this.#isWork = this.#request.method === 'POST' && status < 300
-    this.#answer.begin(status, message, toClientHead(controller.rawHeaders as Buffer[]))
+    this.#answer.begin(status, message, toClientHead(headers))
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  body(bytes: Buffer, from: number, to: number): void {
+    this.#answer.write(bytes, from, to)
+  }
+
+  flush(): void {
     if (this.#isWork) this.#turn.progress()
-    if (this.#left) return
-    this.#answer.write(chunk)
-    if (!this.#response.writableNeedDrain || controller.paused) return
-    controller.pause()
-    this.#response.once('drain', () => controller.resume())
+    this.#answer.flush()
+    if (this.#paused || !this.#answer.isFull) return
+    this.#paused = true
+    this.#connection?.pause(this)
+    this.#answer.onceDrained(() => {
+      this.#paused = false
+      this.#connection?.resume(this)
+    })
   }
 
-  onResponseEnd(): void {
-    if (this.#over) return
+  end(): void {
+    if (this.#isWork) this.#turn.progress()
     this.#answer.end()
     this.#end({ how: 'answered' })
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#left) return this.#end({ how: 'client-left' })
+  fail(error: Error): void {
     this.#turn.fail()
     if (!this.#answer.begun) return this.#end({ how: 'failed', error, sent: this.#sent })
-    if (!this.#over) this.#answer.truncate()
+    this.#answer.truncate()
     this.#end({ how: 'truncated', error })
   }
 
   /** Also fires after a good end; then the try is over already. */
   readonly #onClose = (): void => {
     if (this.#over) return
-    this.#left = true
-    if (this.#controller) this.#controller.abort(new Error('the client left'))
+    this.#connection?.abort(this)
     if (!this.#request.complete) this.#request.destroy()
+    this.#end({ how: 'client-left' })
   }
 
   #end(ending: Ending): void {

@@ -12,17 +12,28 @@ const hopByHop: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
-/** Flat name, value, name, value… for the engine. `expect` is answered by us. */
-export function toEngineHeaders(raw: readonly string[]): string[] {
+export type EngineHead = {
+  /** Header lines, each with its line end. */
+  lines: string
+  hasHost: boolean
+  hasLength: boolean
+}
+
+/** `expect` is answered by us. `content-length` stays; whoever sends another body than the client's leaves it out. */
+export function toEngineHead(raw: readonly string[], dropsLength: boolean): EngineHead {
   const named = findNamed(raw)
-  const out: string[] = []
+  const head = { lines: '', hasHost: false, hasLength: false }
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] ?? ''
     const lower = name.toLowerCase()
     if (hopByHop.has(lower) || lower === 'expect' || named?.has(lower)) continue
-    out.push(name, raw[at + 1] ?? '')
+    if (lower === 'content-length') {
+      if (dropsLength) continue
+      head.hasLength = true
+    } else if (lower === 'host') head.hasHost = true
+    head.lines += `${name}: ${raw[at + 1] ?? ''}\r\n`
   }
-  return out
+  return head
 }
 
 export type ClientHead = {
@@ -31,18 +42,17 @@ export type ClientHead = {
   hasLength: boolean
 }
 
-/** @param raw flat, as undici hands it out: bytes */
-export function toClientHead(raw: readonly Buffer[]): ClientHead {
-  const texts = raw.map((bytes) => bytes.toString('latin1'))
-  const named = findNamed(texts)
+/** @param raw flat, as the engine sent it */
+export function toClientHead(raw: readonly string[]): ClientHead {
+  const named = findNamed(raw)
   const headers: string[] = []
   let hasLength = false
-  for (let at = 0; at + 1 < texts.length; at += 2) {
-    const name = texts[at] ?? ''
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] ?? ''
     const lower = name.toLowerCase()
     if (hopByHop.has(lower) || named?.has(lower)) continue
     if (lower === 'content-length') hasLength = true
-    headers.push(name, texts[at + 1] ?? '')
+    headers.push(name, raw[at + 1] ?? '')
   }
   return { headers, hasLength }
 }

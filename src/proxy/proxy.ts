@@ -7,9 +7,10 @@ import type { Log } from '../core/log.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import { hasBody } from '../http/idle-body.ts'
 import { sendOpenAiError } from '../http/send.ts'
-import { createEnginePools } from './engine-pools.ts'
+import { ConnectionPool } from './connection-pool.ts'
 import { type Ending, Exchange } from './exchange.ts'
-import { toEngineHeaders } from './headers.ts'
+import { renderAsk } from './render-ask.ts'
+import { createPerUpstream } from './per-upstream.ts'
 import { pickUpstream } from './pick.ts'
 import { type RequestBody, takeBody } from './request-body.ts'
 
@@ -28,7 +29,7 @@ export type Choice = {
 export interface Proxy {
   readonly handle: ProxyRequest
   /** Drops what still runs. */
-  end(): Promise<void>
+  end(): void
 }
 
 export type ProxyOptions = { upstreams: ReadonlySignal<readonly Upstream[]>; log: Log }
@@ -37,7 +38,10 @@ export type ProxyOptions = { upstreams: ReadonlySignal<readonly Upstream[]>; log
 const retryAfter = 5
 
 export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
-  const pools = createEnginePools(upstreams)
+  const pools = createPerUpstream(upstreams, {
+    make: ({ port }) => new ConnectionPool(port),
+    close: (pool) => pool.close(),
+  })
   const state = { turn: 0 }
   const all = () => upstreams.peek()
 
@@ -48,8 +52,7 @@ export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
     if (response.destroyed) return
     const turn = upstream.begin()
     const exchange = new Exchange({ request, response, turn, onEnd: (ending) => finish(call, body, upstream, ending) })
-    const ask = { path, method: request.method ?? 'GET', headers: call.headers, body: body ?? null }
-    pools.of(upstream).dispatch(ask as never, exchange)
+    pools.of(upstream).dispatch(renderAsk(request, path, { body, port: upstream.port }), exchange)
   }
 
   function finish(call: Call, body: RequestBody, upstream: Upstream, ending: Ending): void {
@@ -64,19 +67,20 @@ export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
       call.repeated = true
       return begin(call, body, upstream)
     }
-    sendBroken(response, ending.error)
+    sendBroken(response)
   }
 
   return {
     handle(request, response, path, { among = all, body: given } = {}) {
       // Decided before the body is read: a big upload is not swallowed for nothing.
       if (!pickUpstream(among(), 0)) return sendNoEngine(response)
-      const headers = toEngineHeaders(request.rawHeaders)
-      const call: Call = { request, response, path, headers, repeated: false, among }
+      const call: Call = { request, response, path, repeated: false, among }
       if (given) begin(call, given)
       else takeBody(request, (body) => begin(call, body))
     },
-    end: () => pools.end(),
+    end() {
+      for (const pool of pools.end()) pool.destroy(new Error('the proxy ends'))
+    },
   }
 }
 
@@ -84,7 +88,6 @@ type Call = {
   request: IncomingMessage
   response: ServerResponse
   path: string
-  headers: string[]
   repeated: boolean
   among: () => readonly Upstream[]
 }
@@ -101,11 +104,7 @@ function sendNoEngine(response: ServerResponse): void {
   sendOpenAiError(response, { status: 503, message, type: 'service_unavailable', retryAfter })
 }
 
-function sendBroken(response: ServerResponse, error: Error): void {
-  const isOurs = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH']
-  if (isOurs.includes(codeOf(error) ?? '')) {
-    return sendOpenAiError(response, { status: 400, message: messageOf(error), type: 'invalid_request_error' })
-  }
+function sendBroken(response: ServerResponse): void {
   const message = 'the engine broke off before it answered'
   sendOpenAiError(response, { status: 502, message, type: 'bad_gateway' })
 }

@@ -24,7 +24,7 @@ export async function warmProxy(rounds = 40): Promise<void> {
     const front = createServer((asked, answer) => proxy.handle(asked, answer, '/v1/warm'))
     const port = await listen(front)
     for (let at = 0; at < rounds; at += 1) await Promise.all([ask(port), ask(port), ask(port), ask(port)])
-    await proxy.end()
+    proxy.end()
     front.closeAllConnections()
     front.close()
   } catch {
