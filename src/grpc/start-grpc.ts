@@ -4,6 +4,7 @@ import { createServer, type Socket } from 'node:net'
 import { type ReadonlySignal, signal } from '@preact/signals-core'
 import { within } from '../core/abort.ts'
 import { judgeControl } from '../config/judge-control.ts'
+import type { LaunchesConfig } from '../config/launches.ts'
 import type { ListenersConfig } from '../config/listeners.ts'
 import type { Component } from '../core/component.ts'
 import { messageOf } from '../core/errors.ts'
@@ -13,20 +14,20 @@ import type { Intent } from '../core/intent.ts'
 import { createStatus } from '../core/status-signal.ts'
 import { until } from '../core/watch.ts'
 import { openPort } from '../http/open-port.ts'
+import type { TlsMaterial } from '../http/tls-files.ts'
 import { toGrpcProblem } from './problems.ts'
 import type { GrpcServer, GrpcServerDeps } from './server.ts'
-import { type PemSource, secure } from './tls.ts'
 
 export type GrpcDeps = Omit<GrpcServerDeps, 'limitMessageSize'> & {
-  config: Pick<ListenersConfig, 'controlHost' | 'accessKey' | 'accessKeyFile'> & {
-    grpcPort: number
-    limitMessageSize: boolean
+  config: {
+    listeners: Pick<ListenersConfig, 'controlHost' | 'accessKey' | 'accessKeyFile'>
+    launches: Pick<LaunchesConfig, 'grpcPort' | 'limitMessageSize'>
   }
   fdStore?: FdStore
   /** Engines of the daemon before us are found: until then connections wait, at most 4 s. */
   settled?: ReadonlySignal<boolean>
-  /** Without it plaintext, as the old service has it. */
-  tls?: PemSource | undefined
+  /** Speaks TLS alone; plaintext without it, as the old service. */
+  tls?: ReadonlySignal<TlsMaterial | undefined> | undefined
   /** How long a stop waits for running calls, ms. */
   drainMs: number
 }
@@ -40,10 +41,11 @@ const maxConnections = 1024
 const restartDrainMs = 500
 
 export function startGrpc(deps: GrpcDeps): GrpcListener {
-  const { config, log, fdStore = noFdStore, drainMs } = deps
-  const refusal = judgeControl(config)
+  const { log, fdStore = noFdStore, drainMs } = deps
+  const { listeners, launches } = deps.config
+  const refusal = judgeControl(listeners)
   if (refusal !== undefined) return refuse(refusal)
-  const place = { name: 'grpc', host: config.controlHost, port: config.grpcPort, fdStore }
+  const place = { name: 'grpc', host: listeners.controlHost, port: launches.grpcPort, fdStore }
   const status = createStatus(`opening ${renderHostPort(place)}`)
   const address = signal<HostPort | undefined>(undefined)
   const ending = new AbortController()
@@ -70,13 +72,19 @@ export function startGrpc(deps: GrpcDeps): GrpcListener {
   }
 
   async function serve(socket: Socket): Promise<void> {
-    const [server, plain] = await Promise.all([load(), deps.tls ? secure(socket, deps.tls) : socket, whenSettled()])
+    const [server, plain] = await Promise.all([load(), strip(socket), whenSettled()])
     if (!socket.destroyed) server.accept(plain)
+  }
+
+  async function strip(socket: Socket): Promise<Socket> {
+    if (!deps.tls) return socket
+    const { secure } = await import('./tls.ts')
+    return secure(socket, deps.tls.peek())
   }
 
   function load(): Promise<GrpcServer> {
     state.server ??= import('./server.ts').then(({ createGrpcServer }) =>
-      createGrpcServer({ ...deps, limitMessageSize: config.limitMessageSize }),
+      createGrpcServer({ ...deps, limitMessageSize: launches.limitMessageSize }),
     )
     return state.server
   }

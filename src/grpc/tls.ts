@@ -2,21 +2,20 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
-
-/** PEM texts, asked for with each connection. */
-export type PemSource = { cert(): string; key(): string }
+import type { TlsMaterial } from '../http/tls-files.ts'
 
 /** ms; of a handshake. */
 const handshakeWithin = 10_000
 
-const contexts = new WeakMap<PemSource, { cert: string; key: string; context: SecureContext }>()
+const contexts = new WeakMap<TlsMaterial, SecureContext>()
 
-/** @throws where the handshake fails or takes too long, or the PEM texts are none */
-export async function secure(socket: Socket, source: PemSource): Promise<Socket> {
+/** @param material the certificate of now. @throws where there is none, or the handshake fails or takes too long */
+export async function secure(socket: Socket, material: TlsMaterial | undefined): Promise<Socket> {
+  if (!material) throw new Error('there is no certificate yet')
   const secured = new TLSSocket(socket, {
     isServer: true,
     ALPNProtocols: ['h2'],
-    secureContext: contextOf(source),
+    secureContext: contextOf(material),
   })
   const late = setTimeout(() => secured.destroy(new Error('no TLS handshake')), handshakeWithin)
   try {
@@ -31,11 +30,8 @@ function tellClosed(): never {
   throw new Error('the client left during the TLS handshake')
 }
 
-function contextOf(source: PemSource): SecureContext {
-  const [cert, key] = [source.cert(), source.key()]
-  const known = contexts.get(source)
-  if (known?.cert === cert && known.key === key) return known.context
-  const context = createSecureContext({ cert, key, minVersion: 'TLSv1.2' })
-  contexts.set(source, { cert, key, context })
+function contextOf(material: TlsMaterial): SecureContext {
+  const context = contexts.get(material) ?? createSecureContext({ ...material, minVersion: 'TLSv1.2' })
+  contexts.set(material, context)
   return context
 }

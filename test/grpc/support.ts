@@ -66,11 +66,8 @@ export async function startFront(launches: readonly FakeLaunch[], deps: Partial<
     launches: createLaunches(launches),
     access: openToAll,
     config: {
-      controlHost: '127.0.0.1',
-      grpcPort: 0,
-      limitMessageSize: false,
-      accessKey: undefined,
-      accessKeyFile: undefined,
+      listeners: { controlHost: '127.0.0.1', accessKey: undefined, accessKeyFile: undefined },
+      launches: { grpcPort: 0, limitMessageSize: false },
     },
     log: silentLog,
     drainMs: 0,
