@@ -22,6 +22,7 @@ import type { Fleet } from './fleet/fleet.ts'
 import { createLives } from './fleet/lives.ts'
 import { startFleet } from './fleet/start-fleet.ts'
 import { type Gpus, startGpus } from './gpu/gpus.ts'
+import { type GrpcDeps, startGrpc } from './grpc/start-grpc.ts'
 import { holdUntil } from './http/hold.ts'
 import { type Listener, startListener } from './http/listener.ts'
 import type { OnRequest } from './http/server.ts'
@@ -102,6 +103,7 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const nonce = createNonce()
   const { node, inference } = startListeners(context, { ...engines, poc, nonce })
   const control = startControlSurfaces(context, fleet)
+  const grpc = startGrpc(toGrpc(context, fleet, control))
   const tunnels = startTunnels(toTunnels(context, nonce))
   const apiNodes = startRegistration(context, { ...engines, tunnels })
   const reclaim = startReclaim({ metadata, log: part('reclaim') })
@@ -114,9 +116,9 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   }
   const socket = startSocket({ path: join(config.host.runDir, 'control.sock'), routes, log: part('socket') })
   const early = [settings, who.part, socket, node, ...control.parts, reclaim, gpus, volume, models]
-  const late = [...startPreRead(config, models, log), fleet.launches, fleet, tunnels, inference, poc, apiNodes]
+  const late = [...startPreRead(config, models, log), fleet.launches, fleet, tunnels, inference, grpc, poc, apiNodes]
   for (const one of [...early, ...late]) machine.add(one)
-  const doors = [socket, node, inference, control.listener]
+  const doors = [socket, node, inference, control.listener, grpc]
   const settled = computed(() => doors.every(({ status }) => status.value.health !== 'starting'))
   until(settled, Boolean, within(60_000)).then(
     () => warmProxy(),
@@ -216,6 +218,12 @@ function startControlSurfaces({ config, systemd, secrets, part }: Context, fleet
   const { fdStore } = systemd
   const upstreams = everyUpstream(fleet)
   return startControl({ config, launches, upstreams, settled, fdStore, secrets, drainMs: lastDrain, part })
+}
+
+function toGrpc({ config, systemd, part }: Context, { launches, settled }: Fleet, { access, tls }: Control): GrpcDeps {
+  const { fdStore } = systemd
+  const drainMs = config.engine.drainTimeout
+  return { config, launches, access, tls: tls?.material, settled, fdStore, drainMs, log: part('grpc') }
 }
 
 function toTunnels({ config, bind, instanceId, part }: Context, nonce: Nonce): TunnelsDeps {

@@ -9,7 +9,7 @@ export function judgeControl({
   accessKeyFile,
 }: Pick<ListenersConfig, 'controlHost' | 'accessKey' | 'accessKeyFile'>): string | undefined {
   if (accessKey || accessKeyFile || isLoopback(controlHost)) return undefined
-  return `${renderHost(controlHost)} can be reached from outside and there is no key, so the control listener stays closed`
+  return `${renderHost(controlHost)} can be reached from outside and there is no key, so the control and gRPC listeners stay closed`
 }
 
 export function isLoopback(host: string): boolean {

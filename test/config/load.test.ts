@@ -143,7 +143,7 @@ test.each([
   ['UBUNTU_TEST=1', /gonka-node rehearse/],
   ['PUBLIC_KEY=ssh-ed25519', /starts no sshd/],
   ['VLLM_API_KEY=hush1', /VLLM_API_KEY .*VLLM_ACCESS_KEY/],
-  ['HOST=0.0.0.0', /HOST .*no key, so the control listener stays closed; write VLLM_ACCESS_KEY/],
+  ['HOST=0.0.0.0', /HOST .*no key, so the control and gRPC listeners stay closed; write VLLM_ACCESS_KEY/],
   ['HOST=[::]', /HOST .*\[::\] can be reached from outside/],
   ['API_NODES=a:5000', /API_NODES .*port 5000 for a.*9200 unless mapped/],
   ['INFERENCE_NODE=false\nMODEL_NAME=', /MODEL_NAME .*refuse a registration without a model/],
