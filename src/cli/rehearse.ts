@@ -14,7 +14,7 @@ export const rehearse: Verb = {
 --tp N             tensor parallel size (default 1): GPUs per engine
 --engine PATH      in the place of the engine's Python, for example that of a real vLLM environment
 --set NAME=value   a variable of the env file; several times
---port NAME=N      another port for node, inference, control, admin, callbacks or frps
+--port NAME=N      another port for node, inference, control, grpc, admin, callbacks or frps
 --until mining     ends 0 once the node is registered and every engine generates, 1 with the reason after --timeout
 --timeout 60s      for --until
 --scale 0.1        speed of the API node's broker: 1 is the real one (polls every 60 s)
@@ -87,7 +87,7 @@ function parsePairs(given: unknown): Record<string, string> {
 }
 
 function parsePorts(given: unknown): Partial<Ports> {
-  const names = ['node', 'inference', 'control', 'admin', 'callbacks', 'frps']
+  const names = ['node', 'inference', 'control', 'grpc', 'admin', 'callbacks', 'frps']
   const entries = Object.entries(parsePairs(given)).map(([name, text]) => {
     if (!names.includes(name)) throw new UsageError(`--port ${name} is unknown; the ports are ${names.join(', ')}`)
     const port = Number(text)
@@ -112,6 +112,7 @@ async function show({ rehearsal, call, wishes, stopped }: Show): Promise<number>
     node: `http://127.0.0.1:${ports.node}`,
     inference: `http://127.0.0.1:${ports.inference}`,
     control: `http://127.0.0.1:${ports.control}`,
+    grpc: `127.0.0.1:${ports.grpc}`,
     socket: machine.socket,
     apiNode: `http://127.0.0.1:${ports.admin}`,
     pid: daemon.pid(),
@@ -138,7 +139,8 @@ async function complain(out: Output, code: number, root: string): Promise<number
 function renderAddresses(at: Record<string, string | number | undefined>, realFrp: boolean): string {
   return `node API     ${at['node']}/api/v1/state
 inference    ${at['inference']}/v1/models
-control      ${at['control']}/healthz
+control      ${at['control']}/docs
+gRPC         ${at['grpc']}
 API node     ${at['apiNode']}/admin/v1/nodes
 tunnels      ${realFrp ? 'real frps and frpc from PATH' : 'rehearsal frps and frpc'}
 files        ${at['root']} (env file, state, logs)

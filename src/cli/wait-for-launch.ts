@@ -53,7 +53,7 @@ function createProgress(target: NodeJS.WriteStream | undefined) {
   const write = (text: string) => void target?.write(text)
   const shown = { stage: '', open: false }
   const show = (now: LaunchResponse) => {
-    if (now.state === 'ready') return
+    if (now.state === 'ready' || isTerminal(now.state)) return
     const text = `${now.model}: ${renderProgress(now) || now.state}`
     if (target?.isTTY) {
       write(`\r\u001B[K${text}`)

@@ -1,9 +1,17 @@
 // The usual ports, or the next free ones where they are taken.
 import { createServer } from 'node:net'
 
-export type Ports = { node: number; inference: number; control: number; admin: number; callbacks: number; frps: number }
+export type Ports = Record<'node' | 'inference' | 'control' | 'grpc' | 'admin' | 'callbacks' | 'frps', number>
 
-const usual: Ports = { node: 8080, inference: 5000, control: 8000, admin: 9200, callbacks: 9100, frps: 7000 }
+const usual: Ports = {
+  node: 8080,
+  inference: 5000,
+  control: 8000,
+  grpc: 8001,
+  admin: 9200,
+  callbacks: 9100,
+  frps: 7000,
+}
 
 /** @param engines so many ports above the inference port are free as well: engines take them */
 export async function pickPorts(overrides: Partial<Ports>, engines: number): Promise<Ports> {
@@ -19,7 +27,7 @@ export async function pickPorts(overrides: Partial<Ports>, engines: number): Pro
   }
   const inference = overrides.inference ?? (await pick(usual.inference, 1 + engines))
   const rest: Partial<Ports> = {}
-  for (const name of ['node', 'control', 'admin', 'callbacks', 'frps'] as const)
+  for (const name of ['node', 'control', 'grpc', 'admin', 'callbacks', 'frps'] as const)
     rest[name] = overrides[name] ?? (await pick(usual[name], 1))
   return { ...usual, ...rest, inference }
 }

@@ -60,6 +60,7 @@ export async function writeMachine(wishes: MachineWishes, { ports, host, metadat
     INFERENCE_PORT: String(ports.inference),
     INFERENCE_MAX_INSTANCES: String(Math.max(1, wishes.gpus)),
     PORT: String(ports.control),
+    VLLM_GRPC_PORT: String(ports.grpc),
     STATE_DIRECTORY: path('state'),
     RUNTIME_DIRECTORY: path('run'),
     LOG_DIR: path('log'),

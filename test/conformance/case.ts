@@ -29,6 +29,8 @@ export async function runCase(one: Case, target: Target): Promise<Outcome> {
     await one.run(target)
     return end('passed')
   } catch (error) {
+    // What it left running would fail the next ones.
+    await target.clear()
     return end('failed', error instanceof Error ? error.message : String(error))
   }
 }

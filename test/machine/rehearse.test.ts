@@ -12,7 +12,7 @@ import { killProcesses, listProcessesOf } from './processes.ts'
 
 const bin = join(import.meta.dirname, '../../src/bin.ts')
 
-type Addresses = Record<'root' | 'node' | 'inference' | 'control' | 'socket' | 'apiNode', string> & { pid: number }
+type Addresses = Record<'root' | 'node' | 'inference' | 'control' | 'grpc' | 'socket' | 'apiNode', string> & { pid: number }
 
 function rehearse(...flags: string[]): ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream } {
   const child = spawn(process.execPath, [bin, 'rehearse', '--set', 'REHEARSAL_LOAD_MS=200', ...flags], {
@@ -54,7 +54,7 @@ const answers = (url: string) =>
 test('with --json one line tells where everything is; Ctrl-C ends every process, port and file of it', async () => {
   const child = rehearse('--json', '--gpus', '4', '--tp', '2')
   const at = await firstLine(child)
-  expect(Object.keys(at)).toEqual(['root', 'node', 'inference', 'control', 'socket', 'apiNode', 'pid'])
+  expect(Object.keys(at)).toEqual(['root', 'node', 'inference', 'control', 'grpc', 'socket', 'apiNode', 'pid'])
   expect((await fetch(`${at.node}/api/v1/state`)).status).toBe(200)
   expect((await fetch(`${at.control}/livez`)).status).toBe(200)
   process.kill(at.pid, 0)

@@ -70,14 +70,14 @@ export interface World extends Outside {
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const block = await reservePorts()
-  const [node, inference, control, admin, callbacks, frps] = [0, 10, 1, 2, 3, 4].map((at) => block.base + at)
+  const [node, inference, control, admin, callbacks, frps, grpc] = [0, 10, 1, 2, 3, 4, 5].map((at) => block.base + at)
   const outside = await startOutside({
     gpus: options.gpus ?? 2,
     tensorParallel: options.tensorParallel ?? 1,
     engine: options.engine,
     scale: options.scale ?? 0.02,
     host: block.host,
-    ports: { node, inference, control, admin, callbacks, frps } as Outside['ports'],
+    ports: { node, inference, control, grpc, admin, callbacks, frps } as Outside['ports'],
     set: { REHEARSAL_LOAD_MS: '200', ...options.set },
   })
   const { machine, ports, apiNode } = outside

@@ -88,7 +88,7 @@ const machineScript = `
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 const { rehearsalModel, writeMachine } = await import('/opt/gonka-node/current/src/rehearsal/machine-root.ts')
-const ports = { node: 8080, inference: 5000, control: 8000, admin: ${worldPorts.admin}, callbacks: ${worldPorts.callbacks}, frps: ${worldPorts.frps} }
+const ports = { node: 8080, inference: 5000, control: 8000, grpc: 8001, admin: ${worldPorts.admin}, callbacks: ${worldPorts.callbacks}, frps: ${worldPorts.frps} }
 const set = { CLIENT_ID: '0042', REHEARSAL_LOAD_MS: '1000', REHEARSAL_TOKEN_MS: '5' }
 const wishes = { gpus: 2, tensorParallel: 1, set }
 const machine = await writeMachine(wishes, { ports, host: '127.0.0.1', metadataUrl: 'http://127.0.0.1:${worldPorts.metadata}' })
