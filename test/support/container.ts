@@ -1,9 +1,10 @@
 // Boots systemd as PID 1 in a container of its own: debootstrap once, an overlay per container, no network but loopback.
 import { execFile, spawn } from 'node:child_process'
-import { createWriteStream } from 'node:fs'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { createWriteStream, existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
+import { findOwnCgroup, killCgroup, makeCgroup } from '../../src/core/cgroup.ts'
 import { eventually } from './eventually.ts'
 import { bringCommands, cacheFolder, onlyOne } from './real.ts'
 
@@ -134,10 +135,35 @@ async function findPidOne(nspawn: number): Promise<number | undefined> {
   return undefined
 }
 
+/**
+ * A control group of its own: nspawn starts the container's systemd in `payload` below the group that it is in, and two
+ * containers in one `payload` take each other's units, and engines, for their own.
+ */
+function openGroup(folder: string): { path: string; close(): Promise<void> } | undefined {
+  const path = makeCgroup(findOwnCgroup(), `container-${basename(folder)}`)
+  if (path === undefined) return undefined
+  return {
+    path,
+    async close() {
+      killCgroup(path)
+      const names = await readdir(path, { recursive: true, withFileTypes: true })
+      const below = names.filter((one) => one.isDirectory()).map((one) => join(one.parentPath, one.name))
+      const deepestFirst = [path, ...below].toSorted((a, b) => b.length - a.length)
+      await eventually('the container left its control group', async () => {
+        for (const one of deepestFirst) if (existsSync(one)) await rmdir(one)
+        return true
+      })
+    },
+  }
+}
+
 /** The unified hierarchy inside also where the host has the old one: cgroup.kill and delegation need it. */
 async function boot(root: string, folder: string, network: string): Promise<Machine> {
   const args = ['-D', root, '-b', '--register=no', '--keep-unit', '--console=pipe', '--quiet']
-  const child = spawn('systemd-nspawn', [...args, `--network-namespace-path=${network}`], {
+  const group = openGroup(folder)
+  const enter = group ? `echo $$ > '${group.path}/cgroup.procs' && ` : ''
+  const line = `${enter}exec systemd-nspawn "$@"`
+  const child = spawn('sh', ['-c', line, 'sh', ...args, `--network-namespace-path=${network}`], {
     env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -161,6 +187,7 @@ async function boot(root: string, folder: string, network: string): Promise<Mach
       // gone already
     }
     await exited
+    await group?.close()
   }
   const isUp = () =>
     run('nsenter', ['-t', String(leader), '-a', '--', 'systemctl', 'is-system-running']).then(
