@@ -89,7 +89,7 @@ async function trickle(url: string, path: string, every: number): Promise<string
   socket.setEncoding('utf8').on('data', (text: string) => (answer += text))
   socket.on('error', () => {})
   socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`)
-  const bytes = [...body]
+  const bytes = body.split('')
   const timer = setInterval(() => {
     const byte = bytes.shift()
     if (byte !== undefined && socket.writable) socket.write(byte)
