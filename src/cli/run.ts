@@ -6,7 +6,8 @@ export const run: Verb = {
   summary: 'runs the daemon in the foreground (what gonka-node.service starts)',
   help: `Reads /etc/gonka-container.env (or GONKA_ENV_FILE), its folder .d and the environment.
 SIGTERM, SIGINT: stops everything, or leaves engines and tunnels where systemd restarts us. SIGHUP: reads the configuration again.
-Exit status 0 ended as asked, 70 a bug, 75 another daemon has the state folder, 78 wrong configuration and never a good one.`,
+Exit status 0 ended as asked, 70 a bug, 75 another daemon has the state folder (under systemd: still, after a
+minute of waiting for its end), 78 wrong configuration and never a good one.`,
   options: {},
   positionals: 0,
   async run({ out }) {
