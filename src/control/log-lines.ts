@@ -19,11 +19,14 @@ export interface LogLines {
 const longest = 65_536
 
 export function createLogLines(): LogLines {
-  const state = { begun: '', end: 0 }
+  // `sure`: a place where a line is known to begin.
+  const state = { begun: '', end: 0, sure: 0, isFirst: true }
   return {
     take({ offset, next, content }) {
       // Bytes that are no UTF-8 were replaced by others: then only the ends of the piece are known for sure.
       const isExact = Buffer.byteLength(content) === next - offset
+      if (state.isFirst) state.sure = offset
+      state.isFirst = false
       const found: LogLine[] = []
       let from = 0
       let bytes = offset
@@ -31,7 +34,9 @@ export function createLogLines(): LogLines {
         const piece = content.slice(from, index)
         from = index + mark.length
         bytes += Buffer.byteLength(piece) + mark.length
-        found.push({ text: (state.begun + piece).slice(0, longest), end: isExact ? bytes : offset })
+        if (isExact) state.sure = bytes
+        else if (from === content.length) state.sure = next
+        found.push({ text: (state.begun + piece).slice(0, longest), end: state.sure })
         state.begun = ''
       }
       const rest = content.slice(from)

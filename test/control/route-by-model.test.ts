@@ -1,0 +1,135 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { createModelScan } from '../../src/control/model-scan.ts'
+import { startBed } from './bed.ts'
+
+/** An engine that says who it is, what it was asked, and which models it has. */
+async function startEngine(name: string, models: readonly string[] = [name]) {
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.once('end', () => {
+      const data = models.map((id) => ({ id, object: 'model', root: name }))
+      const told = request.url === '/v1/models' ? { object: 'list', data } : { name, url: request.url }
+      response.setHeader('content-type', 'application/json')
+      response.end(JSON.stringify({ ...told, bytes: Buffer.concat(chunks).length }))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
+  onTestFinished(() => void server.close())
+  return (server.address() as AddressInfo).port
+}
+
+async function startTwo() {
+  const bed = await startBed()
+  bed.launches.add('a', { model: 'one', state: 'ready' })
+  bed.launches.add('b', { model: 'two', state: 'ready' })
+  bed.launches.serve('a', await startEngine('one', ['one', 'adapter']))
+  bed.launches.serve('b', await startEngine('two'))
+  const ask = async (body: string, path = '/v1/completions') => {
+    const { status, text } = await bed.call('POST', path, { body, headers: { 'content-type': 'application/json' } })
+    return {
+      status,
+      json: JSON.parse(text) as { name?: string; url?: string; bytes?: number; error?: { message: string } },
+    }
+  }
+  return { ...bed, ask }
+}
+
+test('a request goes to the launch whose model its body names, wherever in the body that is', async () => {
+  const { ask } = await startTwo()
+  expect((await ask('{"model":"one"}')).json).toMatchObject({ name: 'one', url: '/v1/completions', bytes: 15 })
+  const late = JSON.stringify({
+    messages: [{ model: 'one', content: '"model": "one"\\' }],
+    prompt: 'x'.repeat(200_000),
+    model: 'two',
+  })
+  expect((await ask(late)).json).toMatchObject({ name: 'two', bytes: late.length })
+})
+
+test('a long body is passed on whole behind the name', async () => {
+  const { ask } = await startTwo()
+  const long = JSON.stringify({ model: 'two', prompt: 'ä'.repeat(2_000_000) })
+  expect((await ask(long)).json).toMatchObject({ name: 'two', bytes: Buffer.byteLength(long) })
+})
+
+test('names of adapters are asked of the engines; an unknown one is 404 with what is there', async () => {
+  const { ask } = await startTwo()
+  expect((await ask('{"model":"adapter"}')).json.name).toBe('one')
+  const { status, json } = await ask('{"model":"three"}')
+  expect([status, json.error?.message]).toEqual([404, 'The model three does not exist; there are: one, adapter, two'])
+})
+
+test('a model that is still loading is 503, not unknown', async () => {
+  const { launches, ask } = await startTwo()
+  launches.add('c', { model: 'three' })
+  expect((await ask('{"model":"three"}')).status).toBe(503)
+})
+
+test.each(['{"prompt":"x"}', '[]', 'garbage', '{"model":1}', '{"model":{"a":1},"b":2}'])(
+  '%s names no model: the node takes it, and without one it is told to name one',
+  async (body) => {
+    const { launches, ask } = await startTwo()
+    expect(await ask(body)).toMatchObject({
+      status: 400,
+      json: { error: { message: 'the body names no model; there are: one, two' } },
+    })
+    launches.become('b', 'ready', { owner: 'configuration' })
+    expect((await ask(body)).json).toMatchObject({ name: 'two', bytes: body.length })
+  },
+)
+
+test('a body that names no model within its first 1 MiB goes to the only engine that there is', async () => {
+  const bed = await startBed()
+  bed.launches.add('a', { model: 'one', state: 'ready' })
+  bed.launches.serve('a', await startEngine('one'))
+  const body = JSON.stringify({ prompt: 'x'.repeat(3_000_000), model: 'other' })
+  const { text } = await bed.call('POST', '/v1/completions', { body, headers: { 'content-type': 'application/json' } })
+  expect(JSON.parse(text)).toMatchObject({ name: 'one', bytes: body.length })
+})
+
+test('/launch/{id}/v1/* goes to that launch alone', async () => {
+  const { launches, ask } = await startTwo()
+  expect((await ask('{"model":"x"}', '/launch/b/v1/chat/completions?a=1')).json).toMatchObject({
+    name: 'two',
+    url: '/v1/chat/completions?a=1',
+  })
+  expect((await ask('{}', '/launch/nope/v1/completions')).status).toBe(404)
+  expect((await ask('{}', '/launch/b/v1/../metrics')).status).toBe(404)
+  launches.add('c')
+  expect((await ask('{}', '/launch/c/v1/completions')).status).toBe(503)
+  launches.become('c', 'failed')
+  expect((await ask('{}', '/launch/c/v1/completions')).status).toBe(409)
+})
+
+test('the models of all launches are one list, and none is 503', async () => {
+  const { call, launches } = await startTwo()
+  const list = JSON.parse((await call('GET', '/v1/models')).text) as { object: string; data: { id: string }[] }
+  expect([list.object, list.data.map(({ id }) => id)]).toEqual(['list', ['one', 'adapter', 'two']])
+  launches.upstreams('a')[0]!.state.value = 'gone'
+  launches.upstreams('b')[0]!.state.value = 'gone'
+  expect((await call('GET', '/v1/models')).status).toBe(503)
+})
+
+test.each([
+  ['{"model":"a"}', 'a'],
+  [' {"x":{"model":"no"},"y":["model","no"],"model" : "a"}', 'a'],
+  [String.raw`{"mod\u0065l":"\u00e4\"b\\"}`, 'ä"b\\'],
+  [String.raw`{"x":"\\","model":"a"}`, 'a'],
+  ['{"model":null,"x":1}', undefined],
+  ['{"model":["a"]}', undefined],
+  ['{}', undefined],
+  ['"model"', undefined],
+  ['{"models":"a"}', undefined],
+  [`{"model":"${'x'.repeat(5000)}"}`, undefined],
+])('of %s the scan finds %j, in any pieces', (text, wanted) => {
+  const bytes = Buffer.from(text)
+  for (const size of [1, 3, bytes.length]) {
+    const scan = createModelScan()
+    const found = Array.from({ length: Math.ceil(bytes.length / size) }, (_, at) =>
+      scan.feed(bytes.subarray(at * size, (at + 1) * size)),
+    ).findLast((one) => one !== undefined)
+    expect(found?.kind === 'model' ? found.model : undefined).toBe(wanted)
+  }
+})
