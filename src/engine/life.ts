@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import type { ReadonlySignal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { ProfileName } from '../config/engine.ts'
-import { adoptBody } from '../core/body.ts'
+import { adoptBody, type Body } from '../core/body.ts'
 import { readRecord } from '../core/body-record.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { codeOf, isShortage, messageOf } from '../core/errors.ts'
@@ -14,8 +14,9 @@ import { diagnose } from './diagnose.ts'
 import { launchLife } from './launch-life.ts'
 import { removeLifeFolder, toLaunchLifeId, toLifeId, toLogPath } from './life-folder.ts'
 import { runLife } from './run-life.ts'
-import { sweepSegments } from './shm.ts'
+import { findSegments, sweepSegments } from './shm.ts'
 import { readSpec } from './spec.ts'
+import { findStanding } from './standing.ts'
 import type { Upstream } from './upstream.ts'
 
 export type EngineSpec = {
@@ -97,6 +98,9 @@ export type EngineDeps = {
   cgroupParent?: string
 }
 
+/** A serving vLLM ends within 2 s of SIGTERM (facts/vllm.md 2.9); one that loads is killed. */
+const unknownPatience = 5000
+
 /** Returns at once in phase `launching`; a launch that fails is an end like any other. */
 export function startEngine(spec: EngineSpec, deps: EngineDeps): EngineLife {
   const clock = deps.clock ?? systemClock
@@ -109,22 +113,19 @@ export function startEngine(spec: EngineSpec, deps: EngineDeps): EngineLife {
 
 /**
  * Every engine of an earlier daemon that lives, loading ones included; one whose leader died while orphans live comes back,
- * too, and ends by itself. Dead ones leave their log alone.
- * @throws where it cannot be told now whether engines live (no descriptor left, a folder that cannot be listed): ask again
+ * too, and ends by itself. Dead ones leave their log alone. One that nothing is known of (its folder was deleted) is ended: the
+ * same model would be loaded beside it.
+ * @throws where an engine may live that is not adopted (no descriptor left, a folder that cannot be listed, a record that cannot
+ * be read, a process that does not end): ask again, and launch nothing
  */
 export async function adoptEngines(folder: string, deps: EngineDeps): Promise<EngineLife[]> {
   const names = await readdir(folder).catch((error: unknown): string[] => {
     if (codeOf(error) === 'ENOENT') return []
     throw error
   })
+  const standing = await findStanding(deps.spareFolder === undefined ? [folder] : [folder, deps.spareFolder])
   const found = await Promise.all(
-    names.map((name) =>
-      adoptOne(join(folder, name), deps).catch((error: unknown) => {
-        if (isShortage(error)) throw error
-        deps.log.error({ err: error, life: name }, 'engine not adopted')
-        return undefined
-      }),
-    ),
+    [...new Set([...names, ...standing])].map((name) => adoptOne(join(folder, name), deps)),
   )
   return found.filter((life) => life !== undefined)
 }
@@ -133,16 +134,27 @@ async function adoptOne(folder: string, deps: EngineDeps): Promise<EngineLife | 
   const clock = deps.clock ?? systemClock
   const body = await adoptBody(folder, deps)
   const id = basename(folder)
-  if (!body) return bury(folder, deps, clock)
-  const spec = readSpec(body.record.meta)
-  if (!spec) {
-    deps.log.warn({ life: id }, 'engine of an unknown kind is ended')
-    await body.end({ signal: 'SIGTERM', patience: deps.times.stop })
-    return bury(folder, deps, clock)
-  }
+  const spec = body && readSpec(body.record.meta)
+  if (body && !spec) await endUnknown(body, deps)
+  if (!body || !spec)
+    return bury(folder, deps, clock).catch((error: unknown) => {
+      if (isShortage(error)) throw error
+      deps.log.error({ err: error, life: id }, 'what is left of a dead engine stays')
+      return undefined
+    })
   const logPath = toLogPath(deps.logDir, id)
   const startedAt = new Date(body.record.launchedAt)
   return runLife({ id, spec, deps, clock, logPath, startedAt, body: () => Promise.resolve(body), adopted: true })
+}
+
+/** Nobody can say what it serves, and whether it does: there is nothing to drain. */
+async function endUnknown(body: Body, { log }: EngineDeps): Promise<void> {
+  log.warn({ life: body.id }, 'an engine of which no record tells is ended')
+  const segments = await findSegments(await body.pids())
+  await body.end({ signal: 'SIGTERM', patience: unknownPatience })
+  await sweepSegments({ segments, from: Infinity, to: 0 }).catch((error: unknown) =>
+    log.warn({ why: messageOf(error) }, 'shared memory not swept'),
+  )
 }
 
 /** It died while nobody looked: say why, sweep, and forget it. */

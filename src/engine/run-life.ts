@@ -2,6 +2,8 @@
 import { computed, signal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { Body } from '../core/body.ts'
+import { isKeeperAlive } from '../core/body-processes.ts'
+import { readRecord, writeRecord } from '../core/body-record.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { boundLog, readLastLines } from '../core/log-file.ts'
@@ -10,7 +12,7 @@ import { until, watch } from '../core/watch.ts'
 import { createEngineClient } from './client.ts'
 import { describeExit, diagnose } from './diagnose.ts'
 import { finish } from './finish.ts'
-import { removeLifeFolder } from './life-folder.ts'
+import { makeLifeFolder, removeLifeFolder } from './life-folder.ts'
 import type { End, EngineDeps, EngineLife, EngineSpec, Phase, Progress } from './life.ts'
 import { live } from './live.ts'
 import { engineProblem } from './problems.ts'
@@ -31,6 +33,8 @@ export type LifePlan = {
 
 const keepLogBytes = 256 * 1024 * 1024
 const boundLogEvery = 60_000
+/** A look is one read. */
+const guardEvery = 5000
 
 type Ended = { end: End; problem?: Problem }
 
@@ -108,6 +112,7 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: { body?: Body }
     () => false,
   )
   void boundLogs(held.body.logPath, plan, over.signal)
+  void guardRecord(held.body, plan, over.signal)
   const end = await liveThroughBugs({ ...plan, log, body: held.body }, state, ask)
   over.abort()
   // An old trouble of one request explains no end hours later; before it serves, argparse alone prints 300 lines.
@@ -169,6 +174,18 @@ async function removeFolder(body: Body, { deps, spec }: LifePlan): Promise<void>
   await removeLifeFolder(body.record.folder, keep).catch((error: unknown) =>
     deps.log.warn({ why: messageOf(error) }, 'folder of a dead engine not removed'),
   )
+}
+
+/** Somebody may clear the state folder: without its record the next daemon could not adopt the engine. */
+async function guardRecord({ record }: Body, { deps, clock, logPath }: LifePlan, abort: AbortSignal): Promise<void> {
+  while (!abort.aborted) {
+    await clock.wait(guardEvery, abort)
+    if (abort.aborted || (await readRecord(record.folder)).kind !== 'none' || !isKeeperAlive(record)) continue
+    deps.log.warn({ folder: record.folder }, 'the record of a living engine is gone: it is written again')
+    await makeLifeFolder(record.folder, logPath, () => {})
+      .then(() => writeRecord(record))
+      .catch((error: unknown) => deps.log.warn({ why: messageOf(error) }, 'the record cannot be written'))
+  }
 }
 
 /** Says once that it cannot, and goes on trying. */

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { adoptBody } from '../../src/core/body.ts'
 import { silentLog } from '../../src/core/log.ts'
 import { readProcStat } from '../../src/core/proc.ts'
-import { adoptEngines, type EngineLife, startEngine } from '../../src/engine/life.ts'
+import { adoptEngines, type EngineLife } from '../../src/engine/life.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Bed, endedAfterwards, engineBed, program, start, whenPhase } from './engine-bed.ts'
 
@@ -137,27 +137,6 @@ test('folders that cannot be made are an end with a reason, not an exception', a
     end: { why: 'never-ready' },
     problem: { code: 'engine-not-launched' },
   })
-})
-
-test('folders that cannot be made cost nothing where there is a spare place, and a launch that fails leaves nothing', async () => {
-  const bed = await engineBed()
-  const lost = join(program, 'no-folder')
-  const troubles: (string | undefined)[] = []
-  const onTrouble = (why: string | undefined) => void troubles.push(why)
-  const none = { ...bed.deps, livesFolder: lost, spareFolder: join(lost, 'spare'), onTrouble }
-  const { problem } = await startEngine(bed.spec, none).ended
-  expect(problem?.evidence).toContain(`${lost}: `)
-  expect(problem?.evidence).toContain(`${lost}/spare: `)
-  expect(await readdir(bed.deps.logDir).catch(() => [])).toEqual([])
-  const spareFolder = join(bed.root, 'spare')
-  const life = endedAfterwards(startEngine(bed.spec, { ...none, spareFolder }))
-  await whenPhase(life, 'serving')
-  expect(await readdir(spareFolder)).toEqual([life.id])
-  await life.stop()
-  expect(await readdir(spareFolder)).toEqual([])
-  const usual = endedAfterwards(startEngine(bed.spec, { ...bed.deps, spareFolder, onTrouble }))
-  await whenPhase(usual, 'serving')
-  expect(troubles).toEqual([expect.stringContaining(lost), expect.stringContaining(lost), undefined])
 })
 
 test('a log folder that cannot be written costs no engine', async () => {
