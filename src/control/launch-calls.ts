@@ -37,7 +37,7 @@ const stopAnswer = 28_000
 export function createLaunchCalls({ launches, safeKwargsOnly, logReadChunk, log }: LaunchCallsDeps): LaunchCalls {
   const get = (id: string) => {
     const found = launches.get(id)
-    if (!found) throw new Refusal('unknown-launch', 404, `Unknown launch_id: ${id}`)
+    if (!found) throw new Refusal('launch-unknown', 404, `Unknown launch_id: ${id}`)
     return found
   }
   const stop = async (id: string, force: boolean) => {

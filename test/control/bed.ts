@@ -33,7 +33,7 @@ export function createFakeLaunches(): FakeLaunches {
   const get = (id: string) => all.peek().find(({ launch_id }) => launch_id === id)
   const need = (id: string) => {
     const found = get(id)
-    if (!found) throw new Refusal('unknown-launch', 404, `Unknown launch_id: ${id}`)
+    if (!found) throw new Refusal('launch-unknown', 404, `Unknown launch_id: ${id}`)
     return found
   }
   const read = (id: string, offset: number, most: number): LogChunk => {
