@@ -96,7 +96,7 @@ export function readProfile({ pythonPath, profile }: EngineConfig): () => Profil
 }
 
 export function describeLaunched(fleet: Fleet): Launched | undefined {
-  const args = fleet.configuredArgs.peek()
+  const args = fleet.launchedArgs.peek()
   return args && { args, dtype: parseArgs(args).get('dtype') ?? 'auto' }
 }
 

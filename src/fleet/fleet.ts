@@ -54,4 +54,9 @@ export interface Fleet extends Component {
    * order: what registration announces. Undefined until files and GPUs are known.
    */
   readonly configuredArgs: ReadonlySignal<readonly string[] | undefined>
+  /**
+   * The command line of the node's engines as it was really launched, whoever wished it; before one lives, what the configuration
+   * would launch. Undefined while that is not known.
+   */
+  readonly launchedArgs: ReadonlySignal<readonly string[] | undefined>
 }

@@ -143,6 +143,7 @@ function createViews(roster: Roster, state: FleetState) {
   })
   return {
     engines,
+    launchedArgs: computed(() => pickLaunchedArgs(roster, state)),
     parts: computed(() => engines.value.map(toPart)),
     upstreams: computed(() =>
       roster.members.value
@@ -151,6 +152,14 @@ function createViews(roster: Roster, state: FleetState) {
         .toSorted((a, b) => a.slot - b.slot),
     ),
   }
+}
+
+/** Those of an engine that stays count, not of one that is on its way out. */
+function pickLaunchedArgs(roster: Roster, { planned, configuredArgs }: FleetState): readonly string[] | undefined {
+  const all = roster.members.value.filter(isOfNode)
+  const { life } = all.find((one) => one.life.phase.value !== 'ending') ?? all[0] ?? {}
+  if (life) return life.spec.argv
+  return planned.value?.owner === 'broker' ? undefined : configuredArgs.value
 }
 
 /** The bound of one question to nvidia-smi, and a little. */

@@ -1,8 +1,31 @@
 // Orders and the daemon's own restarts: what outlives it, and what the first moments of the next one must not get wrong.
 import { expect, test } from 'vitest'
+import { parseArgs } from '../../src/engine/args.ts'
+import type { Fleet } from '../../src/fleet/fleet.ts'
 import { eventually } from '../support/eventually.ts'
 import { fleetBed, forever, toConfig } from './bed.ts'
 import { allAre, order, same, serving, states } from './orders-bed.ts'
+
+test('what is told of the launched engines is what was launched, under an order as well, and registration keeps its own', async () => {
+  const { fleet, world, start, end, clock, alive } = await serving({ extraArgs: '--max-model-len 8192' })
+  const told = (one: Fleet) => parseArgs(one.launchedArgs.value ?? []).get('max-model-len')
+  expect(told(fleet)).toBe('8192')
+  const up = fleet.orders.up(order('Test/A', '--max-model-len', '4096'), forever)
+  await eventually('the next ones', () => world.launches.length === 4 && world.alive().length === 2)
+  world.ready()
+  await up
+  expect(told(fleet)).toBe('4096')
+  expect(parseArgs(fleet.configuredArgs.value ?? []).get('max-model-len')).toBe('8192')
+  await end(fleet, 'restart')
+  const second = start()
+  await allAre(second, 'serving')
+  expect(told(second)).toBe('4096')
+  second.orders.stop()
+  await allAre(second, 'parked')
+  clock.advance(61_000)
+  await alive(0)
+  expect(told(second)).toBe('8192')
+})
 
 test('an order outlives the daemon, but neither a reboot nor another MODEL_NAME', async () => {
   const { fleet, world, start, end, root, alive } = await serving()
