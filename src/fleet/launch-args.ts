@@ -3,7 +3,7 @@ import type { LaunchRequest } from '../api/launches.ts'
 import { Refusal } from '../core/errors.ts'
 
 /** What the daemon decides; another value would put the engine out of its reach. */
-const owned = new Set(['host', 'port', 'api_key', 'uds', 'config', 'served_model_name'])
+const owned = ['host', 'port', 'api_key', 'uds', 'config', 'served_model_name', 'ssl_keyfile', 'ssl_certfile']
 
 export type LaunchArgs = {
   /** What is loaded: `model` of extra_kwargs, else the request's. */
@@ -38,11 +38,17 @@ function toKey(given: string): string {
       400,
       `extra_kwargs holds no argument of that name: ${JSON.stringify(given)}`,
     )
-  if (owned.has(key))
+  if (isOwned(key))
     throw new Refusal('launch-argument-owned', 400, `extra_kwargs.${key} is decided by the daemon`, {
       remedy: `leave ${key} out`,
     })
   return key
+}
+
+/** argparse takes any beginning of a name, and vLLM `name.part` for a part: no option of vLLM is the beginning of one of these. */
+function isOwned(key: string): boolean {
+  const name = key.split('.')[0] ?? ''
+  return owned.some((one) => one.startsWith(name))
 }
 
 function renderArg(key: string, value: unknown): string[] {
