@@ -118,6 +118,7 @@ test('an API node that is not configured any more can still be left', async () =
   await first.part.end('restart')
   const { part } = await startPart([present], { stateDir })
   await eventually('said', () => part.status.value.problem?.code === 'registration-left-behind')
+  await eventually('registered where it is configured', () => present.world.nodes.has('0042'))
   const results = await part.leave({ id: '0042' })
   expect(results.map(({ outcome }) => outcome)).toEqual(['disabled', 'disabled'])
   expect(enabled(old)).toBe(false)
