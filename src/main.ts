@@ -56,6 +56,7 @@ import {
   toLocal,
   toMemoryBack,
   toOrigin,
+  toTimesOf,
   tunnelFor,
 } from './wiring.ts'
 
@@ -139,7 +140,12 @@ async function startEngines({ config, instanceId, part }: Context) {
   const gpus = startGpus({ nvidiaSmi: config.host.nvidiaSmi, visibleGpus: config.host.visibleGpus, log: part('gpus') })
   const volume = startVolume({ settings: config.models, log: part('volume') })
   const models = startModels({ settings: config.models, volume: volume.state, log: part('models') })
-  const lives = createLives({ ...toEngineDeps(config), gpuMemoryBack: toMemoryBack(gpus), log: part('engine') })
+  const lives = createLives({
+    ...toEngineDeps(config),
+    timesOf: toTimesOf(config),
+    gpuMemoryBack: toMemoryBack(gpus),
+    log: part('engine'),
+  })
   const hfHome = await models.hfHome()
   const fleet = startFleet({
     config,

@@ -15,6 +15,7 @@ import type { EngineDeps } from './engine/life.ts'
 import { detectProfile } from './engine/profile.ts'
 import type { Upstream } from './engine/upstream.ts'
 import type { Fleet } from './fleet/fleet.ts'
+import { toLaunchId } from './fleet/launch-record.ts'
 import { toModelRef } from './fleet/resolve.ts'
 import type { Gpus } from './gpu/gpus.ts'
 import { spareName } from './host/spare-state.ts'
@@ -72,6 +73,16 @@ export function toEngineDeps({
       hangGrace: engine.hangGrace,
     },
   }
+}
+
+/** Whoever stops a launch waits for it: drained, asked and killed within VLLM_STOP_TIMEOUT_SECONDS. */
+export function toTimesOf({ engine, launches }: Config): NonNullable<EngineDeps['timesOf']> {
+  const { startTimeout: start, stopTimeout: stop, drainTimeout: drain, hangGrace } = engine
+  const third = Math.floor(launches.stopTimeout / 3)
+  return (owner) =>
+    toLaunchId(owner) === undefined
+      ? { start, stop, drain, hangGrace }
+      : { start, stop: third, drain: Math.min(drain, third), hangGrace }
 }
 
 export function toMemoryBack(gpus: Gpus): NonNullable<EngineDeps['gpuMemoryBack']> {

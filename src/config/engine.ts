@@ -1,7 +1,19 @@
 // Which model runs, how it is split over the GPUs and with which arguments (contracts/environment.md, facts/vllm.md).
 import { z } from 'zod'
 import { checkExtraArgs } from './extra-args.ts'
-import { choice, duration, flag, folder, fraction, optionalWhole, text, textOr, whole, words } from './fields.ts'
+import {
+  choice,
+  duration,
+  flag,
+  folder,
+  fraction,
+  indices,
+  optionalWhole,
+  text,
+  textOr,
+  whole,
+  words,
+} from './fields.ts'
 
 export const profileNames = ['v0-overlay', 'v1-overlay', 'plugin', 'stock'] as const
 
@@ -30,6 +42,10 @@ export const engineSlice = z.object({
     },
     true,
   ),
+  nodeGpus: indices({
+    env: 'NODE_GPUS',
+    doc: "The GPUs of this node's own model, as indices `0,1` or `0-3`; the others are free for launches. All visible ones where not set",
+  }),
   maxInstances: whole(
     { env: 'INFERENCE_MAX_INSTANCES', doc: 'At most so many engines' },
     { min: 1, max: 1024, absent: 128 },

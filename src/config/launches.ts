@@ -13,7 +13,7 @@ export const launchesSlice = z.object({
   stopTimeout: duration(
     {
       env: 'VLLM_STOP_TIMEOUT_SECONDS',
-      doc: 'How long a launch may take to stop (accepted and checked; this version has no launch service)',
+      doc: 'How long the engine of a launch may take to end: a third of it for running requests, a third to end by itself, then it is killed',
       shown: '30',
     },
     30_000,
@@ -31,6 +31,18 @@ export const launchesSlice = z.object({
       doc: 'true: gRPC messages of at most 4 MB, as a plain server has it (accepted and checked; this version has no launch service)',
     },
     false,
+  ),
+  keepCount: whole(
+    { env: 'LAUNCH_KEEP', doc: 'So many launches that have ended are kept with their logs' },
+    { min: 0, max: 100_000, absent: 200 },
+  ),
+  keepAge: duration(
+    { env: 'LAUNCH_KEEP_AGE', doc: 'Launches that have ended are kept for so long', shown: '168h' },
+    168 * 3_600_000,
+  ),
+  keepBytes: whole(
+    { env: 'LAUNCH_KEEP_BYTES', doc: 'Logs of launches that have ended take at most so much of the disk' },
+    { min: 0, max: 2 ** 50, absent: 2 ** 31 },
   ),
 })
 

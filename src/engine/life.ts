@@ -89,6 +89,8 @@ export type EngineDeps = {
   logDir: string
   /** ms: load without progress, patience of an end, drain, grace of a hang (0 = off). */
   times: { start: number; stop: number; drain: number; hangGrace: number }
+  /** For engines that have other patience than that. */
+  timesOf?: (owner: string) => EngineDeps['times']
   /** Bytes of log that a running engine keeps. */
   keepLog?: number
   /** Logs that stay per slot. */

@@ -38,8 +38,9 @@ const guardEvery = 5000
 
 type Ended = { end: End; problem?: Problem }
 
-export function runLife(plan: LifePlan): EngineLife {
-  const { id, spec } = plan
+export function runLife(given: LifePlan): EngineLife {
+  const { id, spec, deps } = given
+  const plan = { ...given, deps: { ...deps, times: deps.timesOf?.(spec.owner) ?? deps.times } }
   const state = createState(plan)
   const [stop, hurry, leave] = [new AbortController(), new AbortController(), new AbortController()]
   const held: { body?: Body } = {}

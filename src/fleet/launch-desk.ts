@@ -4,7 +4,7 @@
 //         \            \           `-------> stopped (also where the engine fell meanwhile)
 //          `------------`----> failed
 import { signal, type ReadonlySignal } from '@preact/signals-core'
-import { isTerminal, type LaunchState } from '../api/launches.ts'
+import { isTerminal } from '../api/launches.ts'
 import type { Problem } from '../api/status.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Intent } from '../core/intent.ts'
@@ -45,6 +45,8 @@ export class LaunchDesk implements LaunchEvents {
   readonly #pauses = signal<ReadonlyMap<string, Pause>>(new Map())
   readonly #files = signal<readonly ReadonlySignal<Files>[]>([])
   readonly #isOpen = signal(false)
+  /** Monotonic ms; those that work on a request are not in it. */
+  readonly #idleSince = new Map<string, number>()
 
   constructor(deps: LaunchDeskDeps) {
     this.#deps = deps
@@ -81,7 +83,7 @@ export class LaunchDesk implements LaunchEvents {
   /** After the engines of the daemon before were adopted: whoever has none has failed, unless it was never started. */
   async reconcile(members: readonly Member[]): Promise<void> {
     const { records, bootId } = this.#deps
-    for (const { plan } of members) this.#recover(plan)
+    for (const { plan, life } of members) this.#recover(plan, life)
     const alive = new Set(members.map(({ plan }) => toLaunchId(plan.owner)))
     for (const record of records.all.peek()) {
       const { id, state } = record
@@ -101,6 +103,12 @@ export class LaunchDesk implements LaunchEvents {
     for (const record of this.#deps.records.all.peek()) {
       if (record.queued || (record.state !== 'bootstrapping' && record.state !== 'ready')) continue
       const member = lives.get(record.id)
+      const over = member && this.#judgeOver(record)
+      if (over) {
+        this.#deps.log.info({ launch: record.id, why: over }, 'launch is stopped')
+        this.stop(record.id, true)
+        continue
+      }
       const group = launchOwner(record.id)
       if (member) {
         wanted.push({ group, mode: 'run', resolved: { kind: 'planned', plans: [member.plan], notes: [] } })
@@ -116,7 +124,9 @@ export class LaunchDesk implements LaunchEvents {
       if (resolved.kind === 'waiting') pauses.set(record.id, { why: resolved.why, percent: readPercent(resolved) })
       wanted.push({ group, mode: 'run', resolved })
     }
-    if (files.length > 0 || this.#files.peek().length > 0) this.#files.value = files
+    const before = this.#files.peek()
+    // An equal list would wake the loop again.
+    if (files.length !== before.length || files.some((one, at) => one !== before[at])) this.#files.value = files
     if (pauses.size > 0 || this.#pauses.peek().size > 0) this.#pauses.value = pauses
     return wanted
   }
@@ -143,12 +153,23 @@ export class LaunchDesk implements LaunchEvents {
   }
 
   began(id: string, life: EngineLife): void {
+    const { clock } = this.#deps
     const over = new AbortController()
-    void life.ended.then(() => over.abort())
+    void life.ended.then(() => {
+      over.abort()
+      this.#idleSince.delete(id)
+    })
+    watch(
+      life.upstream.idle,
+      (idle) => void (idle ? this.#idleSince.set(id, clock.now()) : this.#idleSince.delete(id)),
+      over.signal,
+    )
     watch(
       life.phase,
       (phase) => {
-        if (phase === 'serving') this.#become(id, 'bootstrapping', 'ready')
+        if (phase !== 'serving') return
+        this.#idleSince.set(id, clock.now())
+        this.#become(id)
       },
       over.signal,
     )
@@ -174,11 +195,24 @@ export class LaunchDesk implements LaunchEvents {
     await records.flush()
   }
 
-  #become(id: string, from: LaunchState, to: LaunchState): void {
+  #become(id: string): void {
     const { records, clock, log } = this.#deps
-    if (records.get(id)?.state !== from) return
-    log.info({ launch: id, state: to }, 'launch')
-    records.change(id, { state: to, ...(to === 'ready' && { readyAt: clock.wall() }) })
+    if (records.get(id)?.state !== 'bootstrapping') return
+    log.info({ launch: id, state: 'ready' }, 'launch')
+    records.change(id, { state: 'ready', readyAt: clock.wall() })
+  }
+
+  /** What the request itself says of its end, in words. */
+  #judgeOver({ id, state, readyAt, request }: LaunchRecord): string | undefined {
+    const { clock } = this.#deps
+    if (state !== 'ready') return undefined
+    const { ttl_seconds: ttl, idle_stop_seconds: idle } = request
+    if (ttl !== undefined && readyAt !== undefined && clock.wall() - readyAt >= ttl * 1000)
+      return `it was ready for ${ttl} s, as asked for`
+    const idleSince = this.#idleSince.get(id)
+    if (idle !== undefined && idleSince !== undefined && clock.now() - idleSince >= idle * 1000)
+      return `it was idle for ${idle} s`
+    return undefined
   }
 
   /** Whoever asked for its end gets it as `stopped`, whatever the engine did meanwhile. */
@@ -199,7 +233,7 @@ export class LaunchDesk implements LaunchEvents {
   }
 
   /** An engine whose launch is on disk no more is no reason to unload a model: what is known of it is enough. */
-  #recover({ owner, model, gpus, args }: EnginePlan): void {
+  #recover({ owner, model, gpus, args }: EnginePlan, life: EngineLife): void {
     const { records, bootId, log } = this.#deps
     const id = toLaunchId(owner)
     if (id === undefined || records.get(id)) return
@@ -217,6 +251,7 @@ export class LaunchDesk implements LaunchEvents {
     } as const
     records.replace({ version: 1, ...about, createdAt: stamp, updatedAt: stamp, bootId })
     this.#deps.leases.reserve(gpus, owner)
+    if (life.phase.peek() === 'serving') this.#become(id)
   }
 
   async #explainAbsent(record: LaunchRecord): Promise<void> {

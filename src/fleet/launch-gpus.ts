@@ -1,6 +1,5 @@
 // Which GPUs a launch may have and gets: discovery and texts as contracts/control-plane.md A1.1 and A1.5, first come first
 // served. Pure.
-import type { LaunchRequest } from '../api/launches.ts'
 import { Refusal } from '../core/errors.ts'
 import type { Inventory } from '../gpu/inventory.ts'
 
@@ -37,8 +36,15 @@ function parseVisible(raw: string): number[] {
 /** Named ones, or a number of them that the fleet picks. */
 export type GpuAsk = { gpus: readonly number[]; minFreeMiB: number } | { count: number; minFreeMiB: number }
 
+/** What of a request is about GPUs. */
+export type GpuWish = {
+  gpu_ids: readonly number[] | null
+  gpu_count?: number | undefined
+  min_free_mib?: number | undefined
+}
+
 /** @throws Refusal 400 for what this machine can never give */
-export function toGpuAsk(request: LaunchRequest, visible: readonly number[]): GpuAsk {
+export function toGpuAsk(request: GpuWish, visible: readonly number[]): GpuAsk {
   const { gpu_ids, gpu_count, min_free_mib: minFreeMiB = 0 } = request
   if (gpu_count !== undefined && gpu_ids !== null) throw refuse('gpu_ids and gpu_count exclude each other')
   if (visible.length === 0) throw refuse('No GPUs available for launch')

@@ -21,7 +21,7 @@ export class LaunchRecords {
   readonly #problem = signal<Problem | undefined>(undefined)
   /** Ids whose file is older than what we know. */
   readonly #dirty = new Set<string>()
-  readonly #writing = new Map<string, Promise<void>>()
+  readonly #writing = new Map<string, Promise<boolean>>()
   #last = 0
   #loading: Promise<void> | undefined
   /** Oldest first. */
@@ -65,8 +65,7 @@ export class LaunchRecords {
   async add(record: LaunchRecord): Promise<void> {
     this.#put(record)
     this.#dirty.add(record.id)
-    await this.#write(record.id)
-    if (!this.#dirty.has(record.id)) return
+    if (await this.#write(record.id)) return
     this.#dirty.delete(record.id)
     this.#drop(record.id)
     throw new Error(`launch cannot be stored: ${this.#problem.peek()?.evidence ?? 'unknown reason'}`)
@@ -126,8 +125,8 @@ export class LaunchRecords {
   }
 
   /** One after the other for the same launch; each writes what is true when its turn comes. */
-  #write(id: string): Promise<void> {
-    const turn = (this.#writing.get(id) ?? Promise.resolve()).then(() => this.#writeNow(id))
+  #write(id: string): Promise<boolean> {
+    const turn = (this.#writing.get(id) ?? Promise.resolve(true)).then(() => this.#writeNow(id))
     this.#writing.set(id, turn)
     void turn.then(() => {
       if (this.#writing.get(id) === turn) this.#writing.delete(id)
@@ -135,17 +134,20 @@ export class LaunchRecords {
     return turn
   }
 
-  async #writeNow(id: string): Promise<void> {
+  /** Whether what we know is on disk. */
+  async #writeNow(id: string): Promise<boolean> {
     const record = this.get(id)
-    if (!record || !this.#dirty.delete(id)) return
+    if (!record || !this.#dirty.delete(id)) return true
     try {
       await writeJson(this.#toPath(id), record)
       if (this.#dirty.size === 0) this.#problem.value = undefined
+      return true
     } catch (error) {
       if (this.get(id)) this.#dirty.add(id)
       const evidence = `${this.#folder}: ${codeOf(error) ?? messageOf(error)}`
       if (this.#problem.peek()?.evidence !== evidence)
         this.#problem.value = fleetProblem('state-not-writable', evidence)
+      return false
     }
   }
 

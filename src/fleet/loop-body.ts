@@ -12,6 +12,7 @@ import { decide, type Step, type Wanted } from './decide.ts'
 import type { EngineView, Planned } from './fleet.ts'
 import { launch } from './launch.ts'
 import type { LaunchDesk } from './launch-desk.ts'
+import type { LaunchGate } from './launch-gate.ts'
 import type { Leases } from './leases.ts'
 import type { Lives } from './lives.ts'
 import type { OrdersDesk, Report } from './orders-desk.ts'
@@ -51,6 +52,7 @@ export type BodyDeps = {
   book: WishBook
   desk: OrdersDesk
   launches: LaunchDesk
+  gate: LaunchGate
   state: FleetState
   /** Assigned to run a pass at a time that no event marks. */
   poke: Signal<number>
@@ -98,6 +100,7 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   keepFiles(effective, deps, memory)
   const wanted = await toWanted(effective, deps, memory)
   state.claim.value = judgeClaim(effective, wanted, memory.standing?.plans)
+  deps.gate.promote()
   const others = await deps.launches.toWanted(roster.members.peek())
   // An order came while we looked: what we know is not what is wanted any more, and the loop is already woken.
   if (desk.generation.peek() !== generation || ending.aborted) return

@@ -18,6 +18,7 @@ import {
   isSameAsk,
   isSamePlan,
   type LaunchWish,
+  pickNodeGpus,
   resolve,
   resolveLaunch,
   toAutoDtype,
@@ -71,14 +72,15 @@ export function createPlanner(deps: PlannerDeps): Planner {
   const profiles = believe(clock, (python: string) => detectProfile(python, config.engine.profile))
   const shapes = believe(clock, readModelShape)
   const filesOf = (ask: Ask) => deps.files(toModelRef(ask, config.engine))
-  const autoDtype = () => toAutoDtype(config.engine, inventory.peek())
+  const nodeGpus = () => pickNodeGpus(inventory.peek(), config.engine.nodeGpus)
+  const autoDtype = () => toAutoDtype(config.engine, nodeGpus())
   const isSame = (one: EnginePlan, other: EnginePlan) => isSamePlan(one, other, autoDtype())
   const readEnv = createEnvReader(deps)
   const resolveAsk = async (ask: Ask, owner: string): Promise<Resolved> => {
     const profile = await profiles(config.engine.pythonPath)
     const files = filesOf(ask).peek()
     const shape: ModelShape = files.kind === 'ready' ? await shapes(files.path) : {}
-    const found = { profile, files, shape, inventory: inventory.peek(), config: config.engine }
+    const found = { profile, files, shape, inventory: nodeGpus(), config: config.engine }
     return resolve(ask, owner, { ...found, ...(await readEnv(profile)) })
   }
   return {
@@ -91,7 +93,7 @@ export function createPlanner(deps: PlannerDeps): Planner {
       const files = filesOf(wish.ask).peek()
       return resolveLaunch(wish, { profile, files, config: config.engine, ...(await readEnv(profile)) })
     },
-    configuredArgs: () => toConfiguredArgs(config.engine, inventory.peek()),
+    configuredArgs: () => toConfiguredArgs(config.engine, nodeGpus()),
     async isSameAsk(one, other) {
       if (isSameAsk(one, other, config.engine, autoDtype())) return true
       // Another spelling of the same split may only show when heads and GPUs are known.

@@ -159,6 +159,12 @@ function findNonsense(args: readonly string[]): string | undefined {
 
 const dtypes: ReadonlySet<string> = new Set(['auto', 'bfloat16', 'float16', 'float32'])
 
+/** Those that the node's own model may have (NODE_GPUS). */
+export function pickNodeGpus(inventory: Inventory, allowed: readonly number[] | undefined): Inventory {
+  if (!allowed || inventory.kind !== 'known') return inventory
+  return { ...inventory, gpus: inventory.gpus.filter((gpu) => allowed.includes(gpu.index)) }
+}
+
 /** Undefined while it is not known. */
 function pickGpus(inventory: Inventory): readonly Gpu[] | undefined {
   if (inventory.kind === 'none') return []

@@ -1,6 +1,5 @@
 // All engines together: gathers the facts, lets decide() judge, carries the steps out, and says how it stands. Engines of an
 // earlier daemon are adopted before anything is launched.
-import { join } from 'node:path'
 import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { Config } from '../config/schema.ts'
 import { within } from '../core/abort.ts'
@@ -12,14 +11,12 @@ import { startLoop } from '../core/loop.ts'
 import { readBootId } from '../core/proc.ts'
 import { createStatus } from '../core/status-signal.ts'
 import { until, watch } from '../core/watch.ts'
-import { toLaunchLifeId, toLogPath } from '../engine/life-folder.ts'
-import type { Inventory } from '../gpu/inventory.ts'
+import type { GpuProcesses, Inventory } from '../gpu/inventory.ts'
 import type { Files, ModelRef } from '../models/files.ts'
 import { endEngines, judgeEndBound } from './end-engines.ts'
 import type { Fleet, Planned } from './fleet.ts'
 import { createLoopBody, type FleetState } from './loop-body.ts'
-import { LaunchDesk } from './launch-desk.ts'
-import { LaunchRecords } from './launch-records.ts'
+import { createLaunchDesk, createLaunchParts } from './launch-parts.ts'
 import { Leases } from './leases.ts'
 import type { Lives } from './lives.ts'
 import { OrdersDesk, type Report } from './orders-desk.ts'
@@ -38,6 +35,8 @@ export type FleetDeps = {
   inventory: ReadonlySignal<Inventory>
   /** Asks for the GPUs now; the fleet does so while it waits for memory that somebody else holds. */
   refreshGpus?: () => Promise<unknown>
+  /** Who holds GPU memory. */
+  gpuProcesses?: () => Promise<GpuProcesses>
   /** Of host/identity; undefined where it is not known (yet). */
   instanceId: string | undefined
   lives: Lives
@@ -86,7 +85,15 @@ export function startFleet(deps: FleetDeps): Fleet {
     ...createViews(roster, state),
     planned: state.planned,
     orders: desk,
-    launches: startLaunches({ ...deps, ...parts, orders: desk, clock, ending: ending.signal }),
+    launches: startLaunches({
+      ...parts,
+      members: roster.members,
+      desk: launches,
+      orders: desk,
+      claim: state.claim,
+      clock,
+      ending: ending.signal,
+    }),
     settled,
     configuredArgs: state.configuredArgs,
     // The pass that runs, the engines, the wishes.
@@ -105,10 +112,9 @@ function createParts(deps: FleetDeps, clock: Clock, ending: AbortSignal) {
   const planner = createPlanner({ ...deps, clock })
   const leases = new Leases()
   const { isSame, recall } = planner
-  const records = new LaunchRecords({ folder: join(config.host.stateDir, 'launches'), clock, log })
-  const toLog = (id: string) => toLogPath(config.host.logDir, toLaunchLifeId(id))
-  const launches = new LaunchDesk({ records, leases, planner, clock, bootId, log, toLog })
-  const roster = new Roster({ lives, leases, clock, random, log, isSame, recall, launches })
+  const common = { config, leases, clock, bootId, log }
+  const asked = createLaunchDesk({ ...common, planner })
+  const roster = new Roster({ lives, leases, clock, random, log, isSame, recall, launches: asked.launches })
   const configuration = toConfigured(config, bootId, clock)
   const { model: modelName } = config.engine
   const book = new WishBook({ stateDir: config.host.stateDir, instanceId, bootId, modelName, configuration })
@@ -132,7 +138,8 @@ function createParts(deps: FleetDeps, clock: Clock, ending: AbortSignal) {
     forgive: () => roster.forgive('node'),
     abort: ending,
   })
-  return { planner, leases, roster, book, state, desk, records, launches, bootId }
+  const parts = { planner, leases, roster, book, state, desk, ...asked }
+  return { ...parts, ...createLaunchParts({ ...deps, ...common, ...parts, ending }) }
 }
 
 function createViews(roster: Roster, state: FleetState) {
