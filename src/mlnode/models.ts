@@ -43,7 +43,9 @@ export function addModels(app: FastifyInstance, { models, fleet, clock }: Mlnode
 
 /** A parked engine was stopped by its owner: who deletes then means it. */
 function findUsers({ upstreams }: MlnodeDeps['fleet'], { repo }: ModelRef): string[] {
-  const using = upstreams.peek().filter(({ model, state }) => model === repo && /loading|serving|unwell/.test(state.peek()))
+  const using = upstreams
+    .peek()
+    .filter(({ model, state }) => model === repo && /loading|serving|unwell/.test(state.peek()))
   return using.map(({ slot, state }) => `engine ${slot} (${state.peek()})`)
 }
 

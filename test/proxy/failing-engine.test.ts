@@ -28,7 +28,7 @@ test('a connection that the engine breaks is a reason to look at it, before its 
   expect((await ask(url)).status).toBe(502)
   expect(upstream.doubts.value).toBe(1)
   const late = await fetch(`${url}/v1/completions`, { method: 'POST', body: '{}', headers: { 'x-late': '1' } })
-  await expect(late.text()).rejects.toThrow()
+  await expect(late.text()).rejects.toThrow('terminated')
   expect(upstream.doubts.value).toBe(2)
 })
 
