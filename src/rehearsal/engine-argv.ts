@@ -12,6 +12,7 @@ export type EngineArgs = {
   apiKey: string
   enforceEager: boolean
   serverLoadTracking: boolean
+  task: 'generate' | 'embed'
 }
 
 const aliases: Record<string, string> = {
@@ -100,6 +101,10 @@ function toArgs(found: ReadonlyMap<string, string[]>): EngineArgs | string {
     apiKey: one('api-key', ''),
     enforceEager: found.has('enforce-eager'),
     serverLoadTracking: found.has('enable-server-load-tracking'),
+    task:
+      one('task', '') === 'embed' || one('runner', '') === 'pooling' || one('convert', '') === 'embed'
+        ? 'embed'
+        : 'generate',
   }
 }
 

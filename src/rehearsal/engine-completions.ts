@@ -1,19 +1,9 @@
 // /v1/completions and /v1/chat/completions: whole or as server-sent events, with usage, aborted when the client leaves.
-import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { readJsonBody, sendJson, sendOpenAiError } from './engine-answers.ts'
+import { type Ask, type Kind, parseAsk, type Prompt } from './engine-ask.ts'
 import type { Session } from './engine-session.ts'
-
-type Kind = 'chat' | 'text'
-type Ask = {
-  kind: Kind
-  model: string
-  stream: boolean
-  usage: boolean
-  promptTokens: number
-  total: number
-  id: string
-}
 
 export async function answerCompletion(
   session: Session,
@@ -44,81 +34,62 @@ export async function answerCompletion(
   }
 }
 
-function parseAsk(
-  session: Session,
-  kind: Kind,
-  body: Record<string, unknown>,
-): Ask | { refused: number; message: string; type: string } {
-  const { args } = session
-  const model = typeof body['model'] === 'string' ? body['model'] : (args.servedNames[0] ?? '')
-  if (!args.servedNames.includes(model)) {
-    return { refused: 404, message: `The model \`${model}\` does not exist.`, type: 'NotFoundError' }
+/** The tokens of one prompt. @throws when the core dies or the client leaves */
+async function* generate({ decoder, counters }: Session, prompt: Prompt, left: AbortSignal): AsyncGenerator<string> {
+  const { tokens, total, pieces, reason } = prompt
+  let at = 0
+  for await (const text of decoder.decode({ tokens, total }, left)) {
+    yield pieces?.[at] ?? text
+    at += 1
   }
-  const prompt = kind === 'chat' ? body['messages'] : body['prompt']
-  if (prompt === undefined) {
-    const field = kind === 'chat' ? 'messages' : 'prompt'
-    const message = `[{'type': 'missing', 'loc': ('body', '${field}'), 'msg': 'Field required'}]`
-    return { refused: 400, message, type: 'Bad Request' }
-  }
-  const promptTokens = countTokens(JSON.stringify(prompt))
-  if (promptTokens > args.maxModelLen) {
-    const message = `This model's maximum context length is ${args.maxModelLen} tokens. However, your request has ${promptTokens} input tokens.`
-    return { refused: 400, message, type: 'BadRequestError' }
-  }
-  const wanted = Number(body['max_completion_tokens'] ?? body['max_tokens'] ?? (kind === 'chat' ? 32 : 16))
-  const options = body['stream_options'] as { include_usage?: boolean } | undefined
-  const total = Math.max(1, Math.min(Math.trunc(wanted) || 1, args.maxModelLen - promptTokens))
-  const id = `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${randomUUID().replaceAll('-', '')}`
-  return {
-    kind,
-    model,
-    stream: body['stream'] === true,
-    usage: options?.include_usage === true,
-    promptTokens,
-    total,
-    id,
-  }
+  left.throwIfAborted()
+  counters.finished[reason] += 1
 }
 
 async function whole(session: Session, ask: Ask, response: ServerResponse, left: AbortSignal): Promise<void> {
-  let text = ''
-  for await (const part of session.decoder.decode({ tokens: ask.promptTokens, total: ask.total }, left)) text += part
-  session.counters.finished.length += 1
-  const common = { index: 0, logprobs: null, finish_reason: 'length', stop_reason: null }
-  const choice =
-    ask.kind === 'chat'
-      ? { ...common, message: { role: 'assistant', content: text, tool_calls: [] } }
-      : { ...common, text }
-  sendJson(response, 200, { ...head(ask, ''), choices: [choice], usage: usageOf(ask) })
+  const choices = await Promise.all(
+    ask.prompts.map(async (prompt, index) => {
+      let text = ''
+      for await (const part of generate(session, prompt, left)) text += part
+      const common = { index, logprobs: null, finish_reason: prompt.reason, stop_reason: null }
+      return ask.kind === 'chat'
+        ? { ...common, message: { role: 'assistant', content: text, tool_calls: [] } }
+        : { ...common, text }
+    }),
+  )
+  sendJson(response, 200, { ...head(ask, ''), choices, usage: usageOf(ask) })
 }
 
 async function stream(session: Session, ask: Ask, response: ServerResponse, left: AbortSignal): Promise<void> {
-  const send = (value: unknown) => response.write(`data: ${JSON.stringify(value)}\n\n`)
-  const begin = () => {
+  const { kind, prompts } = ask
+  const send = async (choices: unknown[], more: object = {}) => {
+    const text = `data: ${JSON.stringify({ ...head(ask, '.chunk'), choices, ...more })}\n\n`
+    // A reader that does not keep up holds its own request up, and nothing piles up.
+    if (!response.write(text)) await once(response, 'drain', { signal: left })
+  }
+  const begin = async () => {
     if (response.headersSent) return
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
-    if (ask.kind === 'chat')
-      send({ ...head(ask, '.chunk'), choices: [choiceOf(ask, { role: 'assistant', content: '' })] })
+    if (kind === 'chat') await send([choiceOf(kind, { index: 0, part: { role: 'assistant', content: '' } })])
   }
-  let at = 0
-  for await (const text of session.decoder.decode({ tokens: ask.promptTokens, total: ask.total }, left)) {
-    at += 1
-    begin()
-    const choice = choiceOf(ask, ask.kind === 'chat' ? { content: text } : text, at === ask.total ? 'length' : null)
-    send({ ...head(ask, '.chunk'), choices: [choice] })
+  const sendAll = async (prompt: Prompt, index: number) => {
+    let at = 0
+    for await (const text of generate(session, prompt, left)) {
+      at += 1
+      await begin()
+      const part = kind === 'chat' ? { content: text } : text
+      await send([choiceOf(kind, { index, part, reason: at === prompt.total ? prompt.reason : null })])
+    }
   }
-  session.counters.finished.length += 1
-  if (ask.usage) send({ ...head(ask, '.chunk'), choices: [], usage: usageOf(ask) })
+  await Promise.all(prompts.map(sendAll))
+  if (ask.usage) await send([], { usage: usageOf(ask) })
   response.end('data: [DONE]\n\n')
 }
 
-function choiceOf(ask: Ask, part: unknown, reason: string | null = null): object {
-  return {
-    index: 0,
-    ...(ask.kind === 'chat' ? { delta: part } : { text: part }),
-    logprobs: null,
-    finish_reason: reason,
-  }
+type Part = { index: number; part: unknown; reason?: string | null }
+
+function choiceOf(kind: Kind, { index, part, reason = null }: Part): object {
+  return { index, ...(kind === 'chat' ? { delta: part } : { text: part }), logprobs: null, finish_reason: reason }
 }
 
 function head(ask: Ask, suffix: string): object {
@@ -126,9 +97,11 @@ function head(ask: Ask, suffix: string): object {
   return { id: ask.id, object, created: Math.floor(Date.now() / 1000), model: ask.model }
 }
 
-function usageOf(ask: Ask): object {
-  const { promptTokens, total } = ask
-  return { prompt_tokens: promptTokens, completion_tokens: total, total_tokens: promptTokens + total }
+/** Of all prompts together, as vLLM tells it. */
+function usageOf({ prompts }: Ask): object {
+  const sum = (pick: (prompt: Prompt) => number) => prompts.reduce((all, one) => all + pick(one), 0)
+  const [asked, made] = [sum(({ tokens }) => tokens), sum(({ total }) => total)]
+  return { prompt_tokens: asked, completion_tokens: made, total_tokens: asked + made }
 }
 
 /** facts/vllm.md 2.10 for the plugin, contracts/poc-engine.md 2.4 for the overlays. */
@@ -138,8 +111,4 @@ function refuseDuringPoc(session: Session, response: ServerResponse): void {
   }
   const message = 'PoC generation is active, try again later'
   sendOpenAiError(response, 503, { message, type: 'service_unavailable', generation: session.knobs.generation })
-}
-
-export function countTokens(text: string): number {
-  return Math.max(1, Math.ceil(text.length / 4))
 }

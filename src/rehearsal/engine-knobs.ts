@@ -33,6 +33,8 @@ export type Knobs = {
   orphanMs: number
   /** ms per generated token (one step of all running requests). */
   tokenMs: number
+  /** Length of an embedding. */
+  embedDims: number
   gpuState: string
   gpuMib: number
   /** How long the GPU memory stays taken after the death of its holder. */
@@ -79,6 +81,7 @@ export function readKnobs(env: Env, facts: { module: string; port: number }): Kn
     orphan: toFlag(text('ORPHAN')),
     orphanMs: number('ORPHAN_MS', 120_000),
     tokenMs: number('TOKEN_MS', 10),
+    embedDims: number('EMBED_DIMS', 384),
     gpuState: env['REHEARSAL_GPU_STATE'] ?? '',
     gpuMib: number('GPU_MIB', 60_000),
     gpuLingerMs: number('GPU_LINGER_MS', 0),

@@ -1,6 +1,8 @@
 // The HTTP surface of a serving rehearsal engine (facts/vllm.md 2.3 and 2.9).
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { answerCompletion, countTokens } from './engine-completions.ts'
+import { countTokens } from './engine-ask.ts'
+import { answerCompletion } from './engine-completions.ts'
+import { answerEmbeddings, refuseTask } from './engine-embeddings.ts'
 import { readJsonBody, sendDetail, sendJson } from './engine-answers.ts'
 import { renderMetrics } from './engine-metrics.ts'
 import { answerPoc } from './engine-poc-routes.ts'
@@ -31,8 +33,17 @@ export async function answerEngine(
     '/v1/models': () => sendModels(session, response),
   }
   const posts: Record<string, (() => Promise<void>) | undefined> = {
-    '/v1/completions': () => answerCompletion(session, 'text', request, response),
-    '/v1/chat/completions': () => answerCompletion(session, 'chat', request, response),
+    ...(session.args.task === 'embed'
+      ? {
+          '/v1/embeddings': () => answerEmbeddings(session, request, response),
+          '/v1/completions': () => refuseTask(session, 'Completions', request, response),
+          '/v1/chat/completions': () => refuseTask(session, 'Chat Completions', request, response),
+        }
+      : {
+          '/v1/embeddings': () => refuseTask(session, 'Embeddings', request, response),
+          '/v1/completions': () => answerCompletion(session, 'text', request, response),
+          '/v1/chat/completions': () => answerCompletion(session, 'chat', request, response),
+        }),
     '/tokenize': () => tokenize(session, request, response),
     '/ping': async () => void response.writeHead(200, { 'content-length': 0 }).end(),
   }
