@@ -10,8 +10,10 @@ import { type Clock, systemClock } from './clock.ts'
 const block = 4096
 /** Longer lines are cut there: a progress bar without an end must not fill our memory. */
 const longestLine = 16_384
-/** A watch may be refused or lost: look this often anyway. */
+/** Without a watch: look this often, ms. */
 const lookEvery = 500
+/** A watch may miss what another machine writes: look this often anyway. */
+const lookWatchedEvery = 5000
 
 export type LogLine = { text: string; /** Where the next line begins. */ next: number }
 
@@ -125,18 +127,24 @@ export function startBell(path: string, clock: Clock = systemClock) {
   let nap = new AbortController()
   const ring = () => nap.abort()
   let end = () => {}
+  let every = lookWatchedEvery
+  const blind = () => void (every = lookEvery)
   try {
     const watcher = watch(path, { persistent: false }, ring)
-    watcher.on('error', () => watcher.close())
+    watcher.on('error', () => {
+      blind()
+      watcher.close()
+    })
     end = () => watcher.close()
   } catch {
     // No inotify watch left: the timer looks.
+    blind()
   }
   return {
     end,
     async wait(abort: AbortSignal): Promise<void> {
       const forget = onAbort(abort, ring)
-      await clock.wait(lookEvery, nap.signal)
+      await clock.wait(every, nap.signal)
       forget()
       nap = new AbortController()
     },
