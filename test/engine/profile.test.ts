@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readModelShape } from '../../src/engine/model-shape.ts'
@@ -33,6 +33,15 @@ for (const [files, expected] of environments) {
     expect(await detectProfile(await venv(files))).toMatchObject(expected)
   })
 }
+
+test('an overlay that cannot be looked at is not an absent one', async () => {
+  const python = await venv(['vllm-0.23.0.dist-info/METADATA', 'vllm/__init__.py'])
+  await symlink('poc', join(dirname(dirname(python)), 'lib/python3.12/site-packages/vllm/poc'))
+  expect(await detectProfile(python)).toMatchObject({
+    code: 'vllm-missing',
+    evidence: expect.stringContaining('ELOOP'),
+  })
+})
 
 test('a named profile wins, also for a program that is no python; a missing one is a problem', async () => {
   expect(await detectProfile(process.execPath, 'plugin')).toMatchObject({ profile: 'plugin', version: '0.25.1' })
