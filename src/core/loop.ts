@@ -9,8 +9,8 @@ import { watch } from './watch.ts'
 export type LoopOptions = {
   log: Log
   abort: AbortSignal
-  /** Wait after a body that returned, ms. Jittered like the backoff. */
-  every: number
+  /** Wait after a body that returned, ms; a function is asked after each. Jittered like the backoff. */
+  every: number | (() => number)
   backoff?: BackoffPolicy
   /** Any change of it runs the body again at once (also one that came while the body ran). */
   wake?: ReadonlySignal<unknown>
@@ -43,9 +43,10 @@ async function run(name: string, body: (abort: AbortSignal) => Promise<void>, op
     )
     if (!failed || clock.now() - began >= backoff.stable) failures = 0
     if (failed) failures += 1
+    const pace = typeof every === 'number' ? every : every()
     const wait = failed
       ? judgeBackoff(backoff, failures, random())
-      : judgeBackoff({ ...backoff, first: every, cap: every }, 1, random())
+      : judgeBackoff({ ...backoff, first: pace, cap: pace }, 1, random())
     await alarm.wait((signal) => clock.wait(wait, signal))
   }
 }

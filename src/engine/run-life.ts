@@ -43,7 +43,7 @@ export function runLife(given: LifePlan): EngineLife {
   const plan = { ...given, deps: { ...deps, times: deps.timesOf?.(spec.owner) ?? deps.times } }
   const state = createState(plan)
   const [stop, hurry, leave] = [new AbortController(), new AbortController(), new AbortController()]
-  const held: { body?: Body } = {}
+  const held: Held = {}
   const ask = { stop: stop.signal, hurry: hurry.signal, leave: leave.signal }
   const ended = run(plan, state, ask, held)
   return {
@@ -55,7 +55,8 @@ export function runLife(given: LifePlan): EngineLife {
     problem: computed(() => state.problem.value ?? pickUnwell(state)),
     get pid() {
       const keeper = held.body?.record.pid
-      return keeper === undefined ? undefined : readKept(keeper)
+      // It stays the same for the whole life, and is asked for with every status.
+      return (held.program ??= keeper === undefined ? undefined : readKept(keeper))
     },
     adopted: plan.adopted,
     logPath: plan.logPath,
@@ -92,7 +93,9 @@ function createState({ id, spec }: LifePlan) {
 type State = ReturnType<typeof createState>
 type Ask = { stop: AbortSignal; hurry: AbortSignal; leave: AbortSignal }
 
-async function run(plan: LifePlan, state: State, ask: Ask, held: { body?: Body }): Promise<Ended> {
+type Held = { body?: Body; program?: number | undefined }
+
+async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<Ended> {
   const { deps, spec } = plan
   const log = deps.log.child({ engine: plan.id })
   const over = new AbortController()

@@ -19,7 +19,7 @@ import type { OrdersDesk, Report } from './orders-desk.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
 import type { Planner } from './planner.ts'
 import { fleetProblem } from './problems.ts'
-import { judgeProgress, pickStanding } from './progress.ts'
+import { isSettled, judgeProgress, pickStanding } from './progress.ts'
 import { judgeRestart } from './restart-policy.ts'
 import { isOfNode, type Roster } from './roster.ts'
 import { describeFleet, toAbsentView, toEngineView } from './views.ts'
@@ -67,10 +67,18 @@ type Memory = {
   filesWere?: string
   alarm?: AbortController
   refreshedAt: number
+  stands: boolean
 }
 
-export function createLoopBody(deps: BodyDeps): { pass: () => Promise<void>; adopt: () => Promise<void> } {
-  const memory: Memory = { refreshedAt: 0 }
+export type LoopBody = {
+  pass: () => Promise<void>
+  adopt: () => Promise<void>
+  /** The last pass found nothing to do and nothing to wait for. */
+  stands: () => boolean
+}
+
+export function createLoopBody(deps: BodyDeps): LoopBody {
+  const memory: Memory = { refreshedAt: 0, stands: false }
   const adopt = () => {
     memory.adopting ??= adoptAll(deps).catch((error: unknown) => {
       delete memory.adopting
@@ -79,7 +87,7 @@ export function createLoopBody(deps: BodyDeps): { pass: () => Promise<void>; ado
     })
     return memory.adopting
   }
-  return { adopt, pass: () => runPass(deps, memory, adopt) }
+  return { adopt, pass: () => runPass(deps, memory, adopt), stands: () => memory.stands }
 }
 
 /** Nothing is launched before this has succeeded: a model that is loaded already must not be loaded again. */
@@ -93,6 +101,7 @@ async function adoptAll({ book, lives, roster, ending, log, launches }: BodyDeps
 
 async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void>): Promise<void> {
   const { book, desk, roster, clock, state, ending } = deps
+  memory.stands = false
   await adopt()
   void book.flush()
   const generation = desk.generation.peek()
@@ -116,9 +125,11 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   })
   await act(steps, deps)
   deps.launches.note(steps)
+  memory.stands = others.length === 0 && isSettled(wanted, observed, steps)
   const model = effective.kind === 'run' ? effective.ask.model : undefined
   const progress = judgeProgress(wanted, model, observed, steps)
-  state.absent.value = toAbsent(steps, wanted, deps)
+  const absent = toAbsent(steps, wanted, deps)
+  if (absent.length > 0 || state.absent.peek().length > 0) state.absent.value = absent
   state.report.value = { generation, progress }
   tell(deps, memory, effective, wanted)
   setAlarm(deps, memory, steps, wanted)

@@ -32,6 +32,12 @@ function judgePlanned(engines: readonly Observed[], steps: readonly Step[]): Pro
   return failed && waits.every((step) => step.verdict) ? { kind: 'failed', problem: failed } : { kind: 'starting' }
 }
 
+/** All that is wanted serves, and nothing is to be done or waited for: the next change comes as an event. */
+export function isSettled(wanted: Wanted | undefined, observed: readonly Observed[], steps: readonly Step[]): boolean {
+  const isClear = !wanted || (wanted.mode === 'run' && wanted.resolved.kind === 'planned')
+  return isClear && steps.every((step) => step.do === 'keep') && observed.every(({ phase }) => phase === 'serving')
+}
+
 function isKept(step: Step): step is Extract<Step, { do: 'keep' | 'unpark' }> {
   return step.do === 'keep' || step.do === 'unpark'
 }

@@ -47,8 +47,8 @@ export type FleetDeps = {
   bootId?: string
 }
 
-/** Looks again this often without any event, ms. */
-const every = 1000
+/** Looks again this often without any event, ms: while something is to come, and while all is as it should be. */
+const every = { moving: 1000, standing: 5000 }
 
 export function startFleet(deps: FleetDeps): Fleet {
   const { log, clock = systemClock } = deps
@@ -69,7 +69,8 @@ export function startFleet(deps: FleetDeps): Fleet {
   const body = createLoopBody({ ...deps, ...parts, clock, ending: ending.signal, poke })
   const settled = settle(body.adopt, roster, ending.signal)
   watch(deps.lives.trouble, (why) => why !== undefined && book.check(), ending.signal)
-  const loop = startLoop('fleet', body.pass, { log, abort: ending.signal, every, wake, clock })
+  const pace = () => (body.stands() ? every.standing : every.moving)
+  const loop = startLoop('fleet', body.pass, { log, abort: ending.signal, every: pace, wake, clock })
   const finish = async (intent: Intent): Promise<void> => {
     ending.abort()
     // A pass waits for nothing but the disk; a disk that hangs must not hold up the end.

@@ -13,6 +13,7 @@ export function toEngineView({ life, plan, parked, restarts }: Member): EngineVi
   const phase = life.phase.value
   const { stage, percent } = life.progress.value
   const problem = life.problem.value
+  const { pid } = life
   return {
     id: life.id,
     slot: plan.slot,
@@ -22,7 +23,7 @@ export function toEngineView({ life, plan, parked, restarts }: Member): EngineVi
     phase: parked && phase !== 'ending' ? 'parked' : phase,
     ...(stage !== undefined && { stage }),
     ...(percent !== undefined && { percent }),
-    ...(life.pid !== undefined && { pid: life.pid }),
+    ...(pid !== undefined && { pid }),
     adopted: life.adopted,
     since: life.startedAt.toISOString(),
     restarts,

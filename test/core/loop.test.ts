@@ -33,6 +33,16 @@ test('a failing body is tried again with growing waits, and a good run forgets t
   expect(clock.waits).toEqual([100, 200, 400, 7, 100, 200])
 })
 
+test('the pace is asked for after each run', async () => {
+  const abort = new AbortController()
+  const clock = recordingClock(3, abort)
+  let runs = 0
+  const body = async () => void (runs += 1)
+  const every = () => runs * 10
+  await startLoop('test', body, { log: silentLog, abort: abort.signal, every, backoff: policy, clock }).ended
+  expect(clock.waits).toEqual([10, 20, 30])
+})
+
 test('jitter spreads a wait around its value and the cap holds before jitter', () => {
   const jittered = { ...policy, jitter: 0.5 }
   expect([0, 0.5, 1].map((random) => judgeBackoff(jittered, 10, random))).toEqual([500, 1000, 1500])
