@@ -125,10 +125,10 @@ export async function adoptEngines(folder: string, deps: EngineDeps): Promise<En
     if (codeOf(error) === 'ENOENT') return []
     throw error
   })
-  const standing = await findStanding(deps.spareFolder === undefined ? [folder] : [folder, deps.spareFolder])
-  const found = await Promise.all(
-    [...new Set([...names, ...standing])].map((name) => adoptOne(join(folder, name), deps)),
-  )
+  const adopt = (some: readonly string[]) => Promise.all(some.map((name) => adoptOne(join(folder, name), deps)))
+  const places = deps.spareFolder === undefined ? [folder] : [folder, deps.spareFolder]
+  const [known, standing] = await Promise.all([adopt(names), findStanding(places)])
+  const found = [...known, ...(await adopt([...standing].filter((name) => !names.includes(name))))]
   return found.filter((life) => life !== undefined)
 }
 
