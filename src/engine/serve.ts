@@ -6,6 +6,7 @@ import type { Body } from '../core/body.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { readLastLines, tailLines } from '../core/log-file.ts'
+import { listensNow } from '../core/own-listener.ts'
 import { isHeldBy } from '../core/port-holder.ts'
 import { readFirstChild } from '../core/proc.ts'
 import type { EngineClient } from './client.ts'
@@ -74,7 +75,7 @@ async function load(parts: ServeParts, abort: AbortSignal): Promise<Problem | un
 async function isListenerOf(body: Body, port: number): Promise<boolean | undefined> {
   const keeper = body.record.pid
   const program = keeper === undefined ? undefined : readFirstChild(keeper)
-  if (program !== undefined && (await isHeldBy(port, [program]))) return true
+  if (program !== undefined && listensNow(program, port)) return true
   return isHeldBy(port, await body.pids())
 }
 
