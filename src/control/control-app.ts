@@ -5,7 +5,7 @@ import type { Log } from '../core/log.ts'
 import type { Launches } from '../fleet/launches.ts'
 import { type HostRules, judgeCall } from '../http/host-check.ts'
 import { sendLimited, sendUnauthorized } from '../http/access-key.ts'
-import type { AccessJudge } from '../http/access.ts'
+import type { Access, AccessJudge } from '../http/access.ts'
 import { toPath } from '../http/prefix.ts'
 import { sendDetail } from '../http/send.ts'
 import type { OnRequest } from '../http/server.ts'
@@ -25,7 +25,7 @@ export type ControlAppDeps = {
   stats: Stats
   /** Among the engines of all launches. */
   proxy: ProxyRequest
-  access: AccessJudge
+  access: AccessJudge & Pick<Access, 'isOpen'>
   hosts: HostRules
   build: { sha: string; time: string }
   log: Log
@@ -59,6 +59,13 @@ export function createControlApp(deps: ControlAppDeps): OnRequest {
     const verdict = access.judge(authorization, address)
     if (verdict === 'unauthorized') sendUnauthorized(request, response)
     if (verdict === 'limited') sendLimited(request, response, access.waitFor(address))
+    if (verdict === 'ok' && !access.isOpen) dropHeader(request, 'authorization')
     return verdict === 'ok'
   }
+}
+
+/** Our key is not for engines, which are code of others: what is proxied goes by the raw headers. */
+function dropHeader({ rawHeaders }: IncomingMessage, name: string): void {
+  for (let at = rawHeaders.length - 2; at >= 0; at -= 2)
+    if (rawHeaders[at]?.toLowerCase() === name) rawHeaders.splice(at, 2)
 }

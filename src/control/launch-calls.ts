@@ -1,6 +1,6 @@
 // What REST and the socket do alike with launches: the checks before a launch, bounds of a stop and of a piece of log.
-import { setTimeout as wait } from 'node:timers/promises'
 import type { LaunchRequest, LaunchResponse, LogsResponse } from '../api/launches.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
 import { Refusal } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { LogChunk, Launches } from '../fleet/launches.ts'
@@ -13,6 +13,7 @@ export type LaunchCallsDeps = {
   /** Most bytes of log in one answer. */
   logReadChunk: number
   log: Log
+  clock?: Clock
 }
 
 export interface LaunchCalls {
@@ -34,7 +35,8 @@ export interface LaunchCalls {
 const stopWithin = 27_000
 const stopAnswer = 28_000
 
-export function createLaunchCalls({ launches, safeKwargsOnly, logReadChunk, log }: LaunchCallsDeps): LaunchCalls {
+export function createLaunchCalls(deps: LaunchCallsDeps): LaunchCalls {
+  const { launches, safeKwargsOnly, logReadChunk, log, clock = systemClock } = deps
   const get = (id: string) => {
     const found = launches.get(id)
     if (!found) throw new Refusal('launch-unknown', 404, `Unknown launch_id: ${id}`)
@@ -42,7 +44,7 @@ export function createLaunchCalls({ launches, safeKwargsOnly, logReadChunk, log 
   }
   const stop = async (id: string, force: boolean) => {
     const bell = new AbortController()
-    const late = wait(stopAnswer, undefined, { signal: bell.signal, ref: false }).then(() => get(id))
+    const late = clock.wait(stopAnswer, bell.signal).then(() => get(id))
     late.catch(() => {})
     try {
       return await Promise.race([launches.stop(id, { force, within: stopWithin }), late])

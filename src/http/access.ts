@@ -22,7 +22,10 @@ export interface AccessJudge {
   waitFor(address: string): number
 }
 
-export interface Access extends Component, AccessJudge {}
+export interface Access extends Component, AccessJudge {
+  /** No key is configured. */
+  readonly isOpen: boolean
+}
 
 export type AccessOptions = {
   accessKey: string | undefined
@@ -71,6 +74,7 @@ export function startAccess(options: AccessOptions): Access {
   return {
     name: 'access',
     status: status.signal,
+    isOpen,
     judge(authorization, address) {
       if (isOpen) return 'ok'
       // Without a key nothing was guessed: browsers ask so first, to be challenged.
@@ -79,6 +83,7 @@ export function startAccess(options: AccessOptions): Access {
       if (attempts.waitFor(address) > 0) return 'limited'
       if (holdsKey(state.digests, authorization)) return 'ok'
       attempts.note(address)
+      if (attempts.waitFor(address) > 0) log.warn({ address }, 'too many wrong access keys from one address')
       return 'unauthorized'
     },
     waitFor: (address) => attempts.waitFor(address),

@@ -134,7 +134,7 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
     calls: createLaunchCalls({ launches, safeKwargsOnly, logReadChunk: 1 << 20, log }),
     stats: createStats({ nvidiaSmi: '/nonexistent/nvidia-smi' }),
     proxy: proxy.handle,
-    access: { judge: () => 'ok', waitFor: () => 0 },
+    access: { judge: () => 'ok', waitFor: () => 0, isOpen: true },
     hosts: { bind: '127.0.0.1', allowed: [] },
     build: { sha: 'dev', time: 'dev' },
     log,

@@ -1,4 +1,6 @@
 // Who may come in: by which name the listener is called, from which page, and with which key.
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { silentLog } from '../../src/core/log.ts'
 import { startAccess } from '../../src/http/access.ts'
@@ -69,6 +71,25 @@ test('every path wants the key but those of probes, and every path wants a name 
     headers: { authorization, origin: 'https://evil.example' },
   })
   expect([foreign.status, foreign.headers['access-control-allow-origin']]).toEqual([403, undefined])
+})
+
+test("our key stays here; where there is none, the header is the engine's", async () => {
+  const seen: (string | undefined)[] = []
+  const engine = createServer((request, response) => {
+    seen.push(request.headers.authorization)
+    response.end('{}')
+  })
+  await new Promise<void>((resolve) => engine.listen(0, '127.0.0.1', () => resolve()))
+  onTestFinished(() => void engine.close())
+  for (const accessKey of ['key', undefined]) {
+    const access = startAccess({ accessKey, accessKeyFile: undefined, log: silentLog })
+    onTestFinished(() => access.end('stop'))
+    const bed = await startBed({ access })
+    bed.launches.add('a', { state: 'ready' })
+    bed.launches.serve('a', (engine.address() as AddressInfo).port)
+    await bed.call('GET', '/launch/a/v1/completions', { headers: { Authorization: 'Bearer key' } })
+  }
+  expect(seen).toEqual([undefined, 'Bearer key'])
 })
 
 test('who guesses keys is told to wait, and how long', async () => {

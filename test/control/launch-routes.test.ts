@@ -2,7 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { startBed } from './bed.ts'
+import { createLaunchCalls } from '../../src/control/launch-calls.ts'
+import { type Clock, systemClock } from '../../src/core/clock.ts'
+import { silentLog } from '../../src/core/log.ts'
+import { createFakeLaunches, startBed } from './bed.ts'
 
 type Case = {
   ask: [method: string, path: string, body?: string, type?: string | null]
@@ -103,6 +106,22 @@ test('stop takes force, and is idempotent; delete stops what runs and forgets wh
   expect((await bed.call('GET', '/status/b')).status).toBe(200)
   expect((await bed.call('DELETE', '/launch/b')).text).toContain('"launch_id":"b"')
   expect((await bed.call('GET', '/status/b')).status).toBe(404)
+})
+
+test('a stop that finds no end is answered all the same, with what is known', async () => {
+  const launches = createFakeLaunches()
+  launches.add('a')
+  const waits: number[] = []
+  launches.stop = async (id, { within }) => {
+    waits.push(within)
+    launches.become(id, 'stopping')
+    return new Promise<never>(() => {})
+  }
+  const clock: Clock = { ...systemClock, wait: async (ms) => void waits.push(ms) }
+  const calls = createLaunchCalls({ launches, safeKwargsOnly: false, logReadChunk: 1, log: silentLog, clock })
+  expect(await calls.stop('a', false)).toMatchObject({ launch_id: 'a', state: 'stopping' })
+  // Clients give up after 30 s.
+  expect(Math.max(...waits)).toBeLessThanOrEqual(28_000)
 })
 
 test('arguments that load code or read files pass, and are refused where only safe ones are allowed', async () => {
