@@ -22,7 +22,7 @@ export function createLaunchRoutes({ launches, calls, stats }: LaunchRoutesDeps)
       methods: ['POST'],
       path: '/launch',
       answer: async ({ request }) =>
-        toJson(201, toWire(await calls.create(parseLaunchBody(await readJsonBody(request))))),
+        toJson(201, toWire(asCreated(await calls.create(parseLaunchBody(await readJsonBody(request)))))),
     },
     {
       methods: ['GET'],
@@ -61,6 +61,11 @@ export function createLaunchRoutes({ launches, calls, stats }: LaunchRoutesDeps)
       answer: async () => ({ status: 200, type: 'application/json', text: renderStats(await stats.read()) }),
     },
   ]
+}
+
+/** What becomes of it, however soon, its status tells: clients expect a launch that begins. */
+function asCreated({ diagnosis: _, progress: __, ...launch }: LaunchResponse): LaunchResponse {
+  return { ...launch, state: 'bootstrapping', updated_at: launch.created_at, error: null }
 }
 
 /** The eight fields that every client knows come first, in the order that they are used to. */
