@@ -32,6 +32,9 @@ const items = {
 /** Most urgent first. */
 const kinds = ['spot', 'lifecycle', 'maintenance', 'rebalance'] as const
 
+/** So many questions without an answer, and never one before: this machine has no such service. A busy one misses a few. */
+const absentAfter = 3
+
 /** Polls every 5 s: a spot notice comes 2 min ahead. A machine without the service is asked once a minute. */
 export function startReclaim(deps: { metadata: Metadata; log: Log; clock?: Clock; every?: number }): Reclaim {
   const { metadata, log, clock = systemClock, every = 5000 } = deps
@@ -39,15 +42,19 @@ export function startReclaim(deps: { metadata: Metadata; log: Log; clock?: Clock
   const notice = signal<Notice | undefined>(undefined)
   const known = new Map<Notice['kind'], Notice>()
   const ending = new AbortController()
-  const pause = { until: 0 }
+  const service = { answered: false, missed: 0, pauseUntil: 0 }
   const look = async (abort: AbortSignal): Promise<void> => {
-    if (clock.now() < pause.until) return
+    if (clock.now() < service.pauseUntil) return
     const first = await metadata.get(items.spot, abort)
     if (abort.aborted) return
-    if (first.kind === 'absent' && known.size === 0) {
-      pause.until = clock.now() + every * 12
+    if (first.kind === 'absent' && !service.answered) {
+      service.missed += 1
+      if (service.missed >= absentAfter) service.pauseUntil = clock.now() + every * 12
       return status.set('off', `no instance metadata: ${first.why}`)
     }
+    // What it said last holds.
+    if (first.kind === 'absent') return
+    service.answered = true
     for (const kind of kinds) {
       const answer = kind === 'spot' ? first : await metadata.get(items[kind], abort)
       keep(known, kind, answer)

@@ -1,4 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
 import { silentLog } from '../../src/core/log.ts'
 import { until } from '../../src/core/watch.ts'
 import { createMetadata } from '../../src/host/metadata.ts'
@@ -39,6 +40,27 @@ test('a service that falls silent takes no notice back; one that says 404 does',
   imds.knobs.lifecycle = 'InService'
   await until(reclaim.notice, (one) => one === undefined, bound())
   expect(reclaim.status.peek().health).toBe('ok')
+})
+
+test('a service that misses a question, at the boot of a busy machine or later, is asked again soon', async () => {
+  const imds = await startRehearsalMetadata({ mode: 'hang' })
+  // No time passes, so whoever waits a minute waits for ever.
+  const clock = { ...systemClock, now: () => 0 }
+  const metadata = createMetadata({ url: imds.url, timeout: 200 })
+  const reclaim = startReclaim({ metadata, log: silentLog, clock, every: 30 })
+  onTestFinished(async () => {
+    await reclaim.end('stop')
+    await imds.end()
+  })
+  await until(reclaim.status, (one) => one.health === 'off', bound())
+  imds.knobs.mode = 'v2'
+  await until(reclaim.status, (one) => one.health === 'ok', bound())
+  imds.knobs.mode = 'hang'
+  const before = imds.requests.length
+  await eventually('it is asked and asked again', () => imds.requests.length > before + 3)
+  imds.knobs.mode = 'v2'
+  imds.knobs.spotAfter = 0
+  expect(await until(reclaim.notice, (one) => one !== undefined, bound())).toMatchObject({ kind: 'spot' })
 })
 
 test('a machine without metadata is no problem', async () => {
