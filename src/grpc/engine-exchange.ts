@@ -1,9 +1,11 @@
-// One POST to an engine with undici's raw handler: a thousand of them at a time, so without streams between. Ends exactly once.
-import type { Dispatcher, Pool } from 'undici'
+// One POST to an engine on a connection of the data path: whole answers are collected, streamed ones passed on. Ends exactly once.
 import { onAbort } from '../core/abort.ts'
 import type { Turn } from '../engine/upstream.ts'
+import type { AnswerHead } from '../proxy/answer-reader.ts'
+import type { ConnectionPool } from '../proxy/connection-pool.ts'
+import type { EngineConnection, Flight } from '../proxy/engine-connection.ts'
 
-export type EngineAsk = { path: string; body: string; abort: AbortSignal }
+export type EngineAsk = { path: string; body: string; port: number; abort: AbortSignal }
 
 export type EngineAnswer = { status: number; body: Buffer }
 
@@ -14,13 +16,15 @@ export type ChunkSink = (chunk: Buffer, flow: { pause(): void; resume(): void })
 const longestAnswer = 64 * 2 ** 20
 
 /** @throws EngineBroke where the engine gave no whole answer; the abort's reason */
-export function askEngine(pool: Pool, ask: EngineAsk, turn: Turn, sink?: ChunkSink): Promise<EngineAnswer> {
+export function askEngine(pool: ConnectionPool, ask: EngineAsk, turn: Turn, sink?: ChunkSink): Promise<EngineAnswer> {
   return new Promise((resolve, reject) => {
     const exchange = new EngineExchange({ turn, sink, resolve, reject })
-    const forget = onAbort(ask.abort, () => exchange.abort(ask.abort.reason as Error))
-    exchange.onOver = forget
-    const { path, body } = ask
-    pool.dispatch({ path, method: 'POST', headers, body }, exchange)
+    const { path, port, abort } = ask
+    exchange.onOver = onAbort(abort, () => exchange.abort(abort.reason as Error))
+    const body = Buffer.from(ask.body)
+    const type = 'content-type: application/json'
+    const head = `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n${type}\r\ncontent-length: ${body.length}\r\n\r\n`
+    pool.dispatch({ method: 'POST', head, body }, exchange)
   })
 }
 
@@ -35,8 +39,6 @@ export class EngineBroke extends Error {
   }
 }
 
-const headers = ['content-type', 'application/json']
-
 type Ends = {
   turn: Turn
   sink: ChunkSink | undefined
@@ -44,14 +46,14 @@ type Ends = {
   reject: (error: Error) => void
 }
 
-class EngineExchange implements Dispatcher.DispatchHandler {
+class EngineExchange implements Flight {
   readonly #ends: Ends
   readonly #chunks: Buffer[] = []
-  #controller: Dispatcher.DispatchController | undefined
+  readonly #flow = { pause: () => this.#connection?.pause(this), resume: () => this.#connection?.resume(this) }
+  #connection: EngineConnection | undefined
   #length = 0
   #status = 0
   #over = false
-  #aborted: Error | undefined
   onOver: () => void = () => {}
 
   constructor(ends: Ends) {
@@ -59,52 +61,57 @@ class EngineExchange implements Dispatcher.DispatchHandler {
   }
 
   abort(reason: Error): void {
-    this.#aborted = reason
-    this.#controller?.abort(reason)
-    this.#fail(reason)
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
-    if (this.#aborted) controller.abort(this.#aborted)
-  }
-
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
-    this.#status = status
-    if (status >= 500) this.#ends.turn.fail()
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#over) return
-    const { turn, sink } = this.#ends
-    const isWork = this.#status < 300
-    if (isWork) turn.progress()
-    if (isWork && sink) return this.#pass(sink, chunk, controller)
-    this.#length += chunk.length
-    this.#chunks.push(chunk)
-    if (this.#length > longestAnswer) this.abort(new Error(`answer is longer than ${longestAnswer} bytes`))
+    this.#end(() => this.#ends.reject(reason))
+    this.#connection?.abort(this)
   }
 
-  onResponseEnd(): void {
+  board(connection: EngineConnection): void {
+    this.#connection = connection
+  }
+
+  sent(): void {}
+
+  head({ status }: AnswerHead): void {
+    this.#status = status
+    if (status === 500 || status === 503) this.#ends.turn.fail()
+  }
+
+  /** The memory is the connection's: what is kept is copied. */
+  body(bytes: Buffer, from: number, to: number): void {
+    const chunk = Buffer.from(bytes.subarray(from, to))
+    this.#length += chunk.length
+    if (this.#passesOn) return this.#pass(chunk)
+    this.#chunks.push(chunk)
+    if (this.#length > longestAnswer) this.abort(new Error(`the answer is longer than ${longestAnswer} bytes`))
+  }
+
+  flush(): void {
+    if (this.#status < 300) this.#ends.turn.progress()
+  }
+
+  end(): void {
+    this.flush()
     this.#end(() => this.#ends.resolve({ status: this.#status, body: Buffer.concat(this.#chunks) }))
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (!this.#over) this.#ends.turn.fail()
-    this.#fail(new EngineBroke(error, this.#status > 0))
+  fail(error: Error): void {
+    if (this.#over) return
+    this.#ends.turn.fail()
+    this.#end(() => this.#ends.reject(new EngineBroke(error, this.#status > 0)))
+  }
+
+  get #passesOn(): boolean {
+    return this.#status < 300 && this.#ends.sink !== undefined
   }
 
   /** A throw of the sink ends the exchange with it, and is not taken for the engine's. */
-  #pass(sink: ChunkSink, chunk: Buffer, controller: Dispatcher.DispatchController): void {
+  #pass(chunk: Buffer): void {
     try {
-      sink(chunk, controller)
+      this.#ends.sink?.(chunk, this.#flow)
     } catch (error) {
       this.abort(error as Error)
     }
-  }
-
-  #fail(error: Error): void {
-    this.#end(() => this.#ends.reject(error))
   }
 
   #end(tell: () => void): void {

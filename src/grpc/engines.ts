@@ -1,5 +1,5 @@
 // The engines of a launch as the calls use them: the least busy one for each prompt, and another try where one broke off.
-import { readText } from '../core/http-client.ts'
+import { readText, request } from '../core/http-client.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import type { Launches } from '../fleet/launches.ts'
 import { pickUpstream } from '../proxy/pick.ts'
@@ -24,7 +24,7 @@ export interface Engines {
   version(upstream: Upstream): Promise<string>
   /** Serving ones. */
   count(launchId: string): number
-  end(): Promise<void>
+  end(): void
 }
 
 export function createEngines(launches: Pick<Launches, 'upstreams'>): Engines {
@@ -36,17 +36,13 @@ export function createEngines(launches: Pick<Launches, 'upstreams'>): Engines {
     using turn = upstream.begin()
     const body = await ask.render(upstream)
     abort.throwIfAborted()
-    return ask.parse(await askEngine(pools.of(upstream), { path: ask.path, body, abort }, turn, ask.sink))
+    return ask.parse(
+      await askEngine(pools.of(upstream), { path: ask.path, body, port: upstream.port, abort }, turn, ask.sink),
+    )
   }
 
-  async function readVersion(upstream: Upstream): Promise<string> {
-    const pool = pools.of(upstream)
-    const { body } = await pool.request({
-      path: '/version',
-      method: 'GET',
-      headersTimeout: 10_000,
-      bodyTimeout: 10_000,
-    })
+  async function readVersion({ origin }: Upstream): Promise<string> {
+    const { body } = await request(`${origin}/version`, { headersTimeout: 10_000, bodyTimeout: 10_000 })
     const version = at(parseJson(await readText(body, 65_536)), 'version')
     if (typeof version !== 'string') throw new Error('the engine does not tell its version')
     return version

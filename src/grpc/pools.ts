@@ -1,35 +1,24 @@
 // Connections to the engines of launches: one pool per engine, until that is gone.
-import type { Pool } from 'undici'
-import { createPool } from '../core/http-client.ts'
 import { watch } from '../core/watch.ts'
-import type { Upstream } from '../engine/upstream.ts'
+import type { Upstream, UpstreamState } from '../engine/upstream.ts'
+import { ConnectionPool } from '../proxy/connection-pool.ts'
 
 export interface Pools {
-  of(upstream: Upstream): Pool
-  end(): Promise<void>
-}
-
-const options = {
-  pipelining: 1,
-  // vLLM closes idle connections after 5 s: ours must go first, or a request meets a closing one (facts/vllm.md 2.2).
-  keepAliveTimeout: 4000,
-  keepAliveMaxTimeout: 4000,
-  connect: { timeout: 3000 },
-  // A long prompt in a long queue may take its time; what hangs is found by progress (D4), and ends the engine.
-  headersTimeout: 3_600_000,
-  bodyTimeout: 3_600_000,
+  of(upstream: Upstream): ConnectionPool
+  /** What still runs fails. */
+  end(): void
 }
 
 export function createPools(): Pools {
-  const pools = new Map<Upstream, { pool: Pool; over: AbortController }>()
-  const open = (upstream: Upstream): Pool => {
-    const pool = createPool(upstream.origin, options)
+  const pools = new Map<Upstream, { pool: ConnectionPool; over: AbortController }>()
+  const open = (upstream: Upstream): ConnectionPool => {
+    const pool = new ConnectionPool(upstream.port)
     const over = new AbortController()
     pools.set(upstream, { pool, over })
-    const see = (state: string) => {
+    const see = (state: UpstreamState) => {
       if (state !== 'gone') return
       pools.delete(upstream)
-      void pool.close().catch(() => {})
+      pool.close()
       queueMicrotask(() => over.abort())
     }
     watch(upstream.state, see, over.signal)
@@ -37,11 +26,12 @@ export function createPools(): Pools {
   }
   return {
     of: (upstream) => pools.get(upstream)?.pool ?? open(upstream),
-    async end() {
-      const all = [...pools.values()]
+    end() {
+      for (const { pool, over } of pools.values()) {
+        over.abort()
+        pool.destroy(new Error('the gRPC server ends'))
+      }
       pools.clear()
-      for (const { over } of all) over.abort()
-      await Promise.all(all.map(({ pool }) => pool.destroy()))
     },
   }
 }

@@ -24,7 +24,7 @@ export interface GrpcServer {
   accept(socket: Socket): void
   /** Clients are told to go (GOAWAY); running calls get `ms`. */
   drain(ms: number): void
-  end(): Promise<void>
+  end(): void
 }
 
 /** No limit, says the contract; but a message is held as a whole, and one of gigabytes would end the daemon. */
@@ -65,9 +65,9 @@ export async function createGrpcServer({
       health.drain()
       injector.drain(ms)
     },
-    async end() {
+    end() {
       server.forceShutdown()
-      await work.end()
+      work.end()
     },
   }
 }

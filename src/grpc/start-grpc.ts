@@ -17,6 +17,7 @@ import { openPort } from '../http/open-port.ts'
 import type { TlsMaterial } from '../http/tls-files.ts'
 import { toGrpcProblem } from './problems.ts'
 import type { GrpcServer, GrpcServerDeps } from './server.ts'
+import type { TlsDoor } from './tls.ts'
 
 export type GrpcDeps = Omit<GrpcServerDeps, 'limitMessageSize'> & {
   config: {
@@ -50,13 +51,14 @@ export function startGrpc(deps: GrpcDeps): GrpcListener {
   const address = signal<HostPort | undefined>(undefined)
   const ending = new AbortController()
   const sockets = new Set<Socket>()
-  const state: { server?: Promise<GrpcServer>; ended?: Promise<void> } = {}
+  const state: { ended?: Promise<void> } = {}
+  const backend = createBackend(deps)
   const listener = createServer({ noDelay: true, keepAlive: true }, (socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     // Before the server has it; then it has a listener of its own.
     socket.on('error', () => {})
-    serve(socket).catch((error: unknown) => {
+    backend.serve(socket).catch((error: unknown) => {
       socket.destroy()
       log.warn(`gRPC connection ended: ${messageOf(error)}`)
     })
@@ -71,44 +73,72 @@ export function startGrpc(deps: GrpcDeps): GrpcListener {
     end: (intent) => (state.ended ??= end(intent)),
   }
 
-  async function serve(socket: Socket): Promise<void> {
-    const [server, plain] = await Promise.all([load(), strip(socket), whenSettled()])
-    if (!socket.destroyed) server.accept(plain)
-  }
-
-  async function strip(socket: Socket): Promise<Socket> {
-    if (!deps.tls) return socket
-    const { secure } = await import('./tls.ts')
-    return secure(socket, deps.tls.peek())
-  }
-
-  function load(): Promise<GrpcServer> {
-    state.server ??= import('./server.ts').then(({ createGrpcServer }) =>
-      createGrpcServer({ ...deps, limitMessageSize: launches.limitMessageSize }),
-    )
-    return state.server
-  }
-
-  async function whenSettled(): Promise<void> {
-    if (deps.settled) await until(deps.settled, Boolean, within(4000)).catch(() => {})
-  }
-
   async function end(intent: Intent): Promise<void> {
     ending.abort()
     await opened
     if (intent !== 'restart') fdStore.forget('grpc')
     const patience = intent === 'restart' ? restartDrainMs : drainMs
     const closed = new Promise((resolve) => listener.close(resolve))
-    const server = await state.server?.catch(() => undefined)
-    server?.drain(patience)
-    const late = setTimeout(() => sockets.forEach((socket) => socket.destroy()), server ? patience + 500 : 0)
+    const isUsed = await backend.drain(patience)
+    // A little after the server's own end of patience.
+    const late = setTimeout(() => sockets.forEach((socket) => socket.destroy()), isUsed ? patience + 500 : 0)
     await closed
     clearTimeout(late)
-    await server?.end()
+    await backend.end()
     address.value = undefined
     status.set('off', 'closed')
   }
 }
+
+interface Backend {
+  /** @throws where the server cannot be loaded, or has no certificate */
+  serve(socket: Socket): Promise<void>
+  /** @returns whether there is anything to drain */
+  drain(ms: number): Promise<boolean>
+  end(): Promise<void>
+}
+
+/** The server, loaded when it is first needed. */
+function createBackend(deps: GrpcDeps): Backend {
+  const { settled, tls, log } = deps
+  const state: { loading?: Promise<Loaded> } = {}
+  const load = async (): Promise<Loaded> => {
+    const [{ createGrpcServer }, { createTlsDoor }] = await Promise.all([import('./server.ts'), import('./tls.ts')])
+    const server = await createGrpcServer({ ...deps, limitMessageSize: deps.config.launches.limitMessageSize })
+    return { server, door: tls && createTlsDoor((socket) => server.accept(socket), log) }
+  }
+  const loadOnce = (): Promise<Loaded> => {
+    if (state.loading) return state.loading
+    const loading = load()
+    state.loading = loading
+    // The next connection tries again.
+    loading.catch(() => delete state.loading)
+    return loading
+  }
+  const whenSettled = async () => {
+    if (settled) await until(settled, Boolean, within(4000)).catch(() => {})
+  }
+  const loaded = async () => (await state.loading?.catch(() => undefined))?.server
+  return {
+    async serve(socket) {
+      const [{ server, door }] = await Promise.all([loadOnce(), whenSettled()])
+      if (socket.destroyed) return
+      if (door) door.accept(socket, tls?.peek())
+      else server.accept(socket)
+    },
+    async drain(ms) {
+      const server = await loaded()
+      server?.drain(ms)
+      return server !== undefined
+    },
+    async end() {
+      const server = await loaded()
+      server?.end()
+    },
+  }
+}
+
+type Loaded = { server: GrpcServer; door: TlsDoor | undefined }
 
 function refuse(why: string): GrpcListener {
   const status = createStatus('closed')

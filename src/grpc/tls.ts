@@ -1,37 +1,32 @@
 // TLS of the gRPC listener, done before the server sees a connection: a renewed certificate is used from the next one on.
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
+import { createServer } from 'node:tls'
+import { messageOf } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
 import type { TlsMaterial } from '../http/tls-files.ts'
 
-/** ms; of a handshake. */
-const handshakeWithin = 10_000
+export interface TlsDoor {
+  /** @throws where there is no certificate yet */
+  accept(socket: Socket, material: TlsMaterial | undefined): void
+}
 
-const contexts = new WeakMap<TlsMaterial, SecureContext>()
+/** ms */
+const handshakeTimeout = 10_000
 
-/** @param material the certificate of now. @throws where there is none, or the handshake fails or takes too long */
-export async function secure(socket: Socket, material: TlsMaterial | undefined): Promise<Socket> {
-  if (!material) throw new Error('there is no certificate yet')
-  const secured = new TLSSocket(socket, {
-    isServer: true,
-    ALPNProtocols: ['h2'],
-    secureContext: contextOf(material),
+/** A server that listens nowhere: it is given connections, and gives them on when the handshake is done. */
+export function createTlsDoor(next: (socket: Socket) => void, log: Log): TlsDoor {
+  const server = createServer({ ALPNProtocols: ['h2'], handshakeTimeout, minVersion: 'TLSv1.2' }, next)
+  const state: { material?: TlsMaterial } = {}
+  server.on('tlsClientError', (error, socket) => {
+    log.debug(`TLS handshake failed: ${messageOf(error)}`)
+    socket.destroy()
   })
-  const late = setTimeout(() => secured.destroy(new Error('no TLS handshake')), handshakeWithin)
-  try {
-    await Promise.race([once(secured, 'secure'), once(secured, 'close').then(tellClosed)])
-  } finally {
-    clearTimeout(late)
+  return {
+    accept(socket, material) {
+      if (!material) throw new Error('there is no certificate yet')
+      if (state.material !== material) server.setSecureContext({ ...material, minVersion: 'TLSv1.2' })
+      state.material = material
+      server.emit('connection', socket)
+    },
   }
-  return secured
-}
-
-function tellClosed(): never {
-  throw new Error('the client left during the TLS handshake')
-}
-
-function contextOf(material: TlsMaterial): SecureContext {
-  const context = contexts.get(material) ?? createSecureContext({ ...material, minVersion: 'TLSv1.2' })
-  contexts.set(material, context)
-  return context
 }

@@ -27,7 +27,7 @@ export type Work = {
   readonly embed: Run<EmbedRequest>
   /** Writes encoded `TokenChunk`s as they come. */
   readonly tokens: Run<CompleteRequest>
-  readonly end: () => Promise<void>
+  readonly end: () => void
 }
 
 export type WorkDeps = {
