@@ -24,12 +24,16 @@ export async function* followEvents(
   launchId: string,
   { lastEventId, signal, patience = 60_000 }: EventsOptions,
 ): AsyncGenerator<LaunchEvent> {
+  const path = `/launch/${encodeURIComponent(launchId)}/events` as const
   const seen = { id: lastEventId, at: performance.now(), failures: 0 }
   for (;;) {
     try {
       const headers = seen.id === undefined ? {} : { 'last-event-id': seen.id }
-      const stream = await rest.open(`/launch/${encodeURIComponent(launchId)}/events`, { headers, signal })
-      for await (const { id, event, data } of readEvents(stream)) {
+      using silence = startSilence(signal)
+      const stream = await rest.open(path, { headers, signal: silence.signal })
+      // Everything was told already.
+      if (!stream) return
+      for await (const { id, event, data } of readEvents(stream, silence.heard)) {
         Object.assign(seen, { id: id || seen.id, at: performance.now(), failures: 0 })
         const found = parseEvent(id, event, data)
         if (found) yield found
@@ -44,6 +48,21 @@ export async function* followEvents(
     // 0.2 s, doubled up to 5 s, half of it by chance: a restarted daemon is not stormed.
     const pause = Math.min(5000, 100 * 2 ** seen.failures) * (0.5 + Math.random() / 2)
     await wait(pause, undefined, signal ? { signal } : {})
+  }
+}
+
+/** ms; the service sends something every 15 s. */
+const longestSilence = 60_000
+
+/** Aborts a connection that is open but dead. */
+function startSilence(asked: AbortSignal | undefined) {
+  const dead = new AbortController()
+  const stop = () => dead.abort(new Error(`nothing came for ${longestSilence} ms`))
+  const timer = setTimeout(stop, longestSilence)
+  return {
+    signal: asked ? AbortSignal.any([asked, dead.signal]) : dead.signal,
+    heard: () => void timer.refresh(),
+    [Symbol.dispose]: () => clearTimeout(timer),
   }
 }
 

@@ -25,7 +25,7 @@ export interface Launch extends Generation {
   untilReady(options?: WaitOptions & { onChange?: (now: LaunchResponse) => void }): Promise<LaunchResponse>
   /** The engine's log from byte `offset` on; with `follow` until the launch has ended. */
   logs(options?: { offset?: number; follow?: boolean; signal?: AbortSignal }): AsyncGenerator<string>
-  /** Changes of state and log lines, from now on or after `lastEventId`; ends with the launch. Lost connections are made anew. */
+  /** Changes of state and log lines from the first on, or after `lastEventId`, until it has ended. Lost connections are made anew. */
   events(options?: EventsOptions): AsyncGenerator<LaunchEvent>
   /**
    * Until its end is proved: processes and GPU memory gone.

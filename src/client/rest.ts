@@ -16,8 +16,8 @@ export type Ask = {
 export interface Rest {
   /** The JSON of a 2xx. @throws RequestError, UnreachableError, WaitTimeoutError, the reason of `signal` */
   ask<T>(route: `${'GET' | 'POST' | 'DELETE'} /${string}`, shape: z.ZodType<T>, ask?: Ask): Promise<T>
-  /** A stream without an end of its own; `timeout` bounds only its beginning. @throws as ask() */
-  open(path: `/${string}`, ask?: Ask): Promise<ReadableStream<Uint8Array>>
+  /** A stream without an end of its own, undefined for a 204; `timeout` bounds only its beginning. @throws as ask() */
+  open(path: `/${string}`, ask?: Ask): Promise<ReadableStream<Uint8Array> | undefined>
 }
 
 /** Above any answer of the service: a log piece of 1 MiB, each of its bytes escaped. */
@@ -58,9 +58,7 @@ export function createRest({ baseUrl, accessKey, timeout }: RestOptions): Rest {
         const signal = ask.signal ? AbortSignal.any([ask.signal, gone.signal]) : gone.signal
         return send(`GET ${path}`, { ...ask, signal })
       })
-      const { body } = await begun
-      if (!body) throw new UnreachableError(`GET ${path} at ${root}`, 'the answer has no body')
-      return body
+      return (await begun).body ?? undefined
     },
   }
 }

@@ -5,12 +5,19 @@ export type ServerEvent = { id: string; event: string; data: string }
 /** Longer events end the stream: a server without line ends must not fill our memory. */
 const longestEvent = 16 * 1024 * 1024
 
-/** Ends with the stream; a reader that leaves closes it. @throws what the stream throws */
-export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
+/**
+ * Ends with the stream; a reader that leaves closes it.
+ * @param heard called for whatever comes, comments too @throws what the stream throws
+ */
+export async function* readEvents(
+  stream: ReadableStream<Uint8Array>,
+  heard: () => void = () => {},
+): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder()
   const open = { id: '', event: '', data: [] as string[] }
   let rest = ''
   for await (const piece of stream) {
+    heard()
     rest += decoder.decode(piece, { stream: true })
     if (rest.length > longestEvent) throw new Error(`an event has more than ${longestEvent} characters`)
     // A \r at the very end may be the first half of \r\n.
