@@ -106,14 +106,16 @@ function pickNumber(): string {
 function pickPorts() {
   for (;;) {
     const first = 30_000 + Math.floor(Math.random() * 2700)
-    const [node, control, admin, callbacks, frps, inference] = [0, 1, 2, 3, 4, 5].map((at) => first + at) as Six
+    const [node, control, grpc, admin, callbacks, frps, inference] = [0, 1, 2, 3, 4, 5, 6].map(
+      (at) => first + at,
+    ) as Seven
     // Engines take those above the inference port.
-    if (areFree([node, control, admin, callbacks, frps, inference, inference + 1, inference + 2]))
-      return { node, control, admin, callbacks, frps, inference }
+    if (areFree([node, control, grpc, admin, callbacks, frps, inference, inference + 1, inference + 2]))
+      return { node, control, grpc, admin, callbacks, frps, inference }
   }
 }
 
-type Six = [number, number, number, number, number, number]
+type Seven = [number, number, number, number, number, number, number]
 
 function areFree(ports: readonly number[]): boolean {
   const taken = readFileSync('/proc/net/tcp', 'latin1') + readFileSync('/proc/net/tcp6', 'latin1')
