@@ -43,8 +43,8 @@ test('a service that never answers ends in WaitTimeoutError, one that is not the
 })
 
 test.each([
-  ['no JSON', (response: ServerResponse) => response.end('<html>')],
-  ['another JSON', (response: ServerResponse) => json(response, 200, { ok: true })],
+  ['no JSON', (response: ServerResponse) => void response.end('<html>')],
+  ['another JSON', (response: ServerResponse) => void json(response, 200, { ok: true })],
   [
     'an answer that breaks off',
     (response: ServerResponse) => {
@@ -54,7 +54,7 @@ test.each([
   ],
   ['an answer without an end', (response: ServerResponse) => flood(response)],
 ])('%s is UnreachableError', async (_name, answer) => {
-  const baseUrl = await serve((_request, response) => void answer(response))
+  const baseUrl = await serve((_request, response) => answer(response))
   await expect(connect({ baseUrl, timeout: 20_000 }).launches()).rejects.toBeInstanceOf(UnreachableError)
 })
 
