@@ -5,8 +5,9 @@ import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { computed } from '@preact/signals-core'
 import { isTerminal, type LaunchResponse } from '../api/launches.ts'
-import { isAbort } from '../core/abort.ts'
+import { isAbort, within } from '../core/abort.ts'
 import { changesOf } from '../core/changes.ts'
+import { until } from '../core/watch.ts'
 import type { Launches } from '../fleet/launches.ts'
 import { createEventWriter, type EventWriter } from './event-writer.ts'
 import { createLogLines, type LogLine } from './log-lines.ts'
@@ -14,6 +15,9 @@ import { type Answer, toJson } from './router.ts'
 
 /** Each holds a connection and a piece of log. */
 const mostReaders = 256
+
+/** ms; an engine tells dozens of steps while it loads. */
+const progressEvery = 1000
 
 /** How far a reader got: bytes of the log, and the state that it knows. */
 type Place = { offset: number; mark: string }
@@ -69,7 +73,17 @@ async function tell(
 
   async function tellStates(): Promise<void> {
     const view = computed(() => launches.all.value.find(({ launch_id }) => launch_id === id))
-    for await (const launch of changesOf(view, done)) if (launch && !isTerminal(launch.state)) await tellState(launch)
+    const told = { at: -Infinity, core: '' }
+    for await (const launch of changesOf(view, done)) {
+      const rest = Math.ceil(told.at + progressEvery - performance.now())
+      // A step of the load waits for the next one; what becomes of the launch does not.
+      if (toCore(launch) === told.core && rest > 0)
+        await until(view, (now) => toCore(now) !== told.core, within(rest, done)).catch(() => {})
+      const now = view.peek()
+      if (!now || isTerminal(now.state)) continue
+      Object.assign(told, { at: performance.now(), core: toCore(now) })
+      await tellState(now)
+    }
   }
 
   async function tellState(launch: LaunchResponse): Promise<void> {
@@ -92,6 +106,12 @@ function toMark({ progress, ...launch }: LaunchResponse): string {
   const { seconds: _, ...steps } = progress ?? {}
   const told = JSON.stringify([launch, steps])
   return createHash('sha256').update(told).digest('base64url').slice(0, 12)
+}
+
+/** What is told at once. */
+function toCore(launch: LaunchResponse | undefined): string {
+  const { progress: _, ...core } = launch ?? {}
+  return JSON.stringify(core)
 }
 
 const toId = ({ offset, mark }: Place) => `${offset}.${mark}`

@@ -64,7 +64,8 @@ export function createLaunchRoutes({ launches, calls, stats }: LaunchRoutesDeps)
 }
 
 /** What becomes of it, however soon, its status tells: clients expect a launch that begins. */
-function asCreated({ diagnosis: _, progress: __, ...launch }: LaunchResponse): LaunchResponse {
+function asCreated(made: LaunchResponse): LaunchResponse {
+  const { diagnosis: _diagnosis, progress: _progress, ...launch } = made
   return { ...launch, state: 'bootstrapping', updated_at: launch.created_at, error: null }
 }
 

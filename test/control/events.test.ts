@@ -56,6 +56,22 @@ test('states and log lines are told as they come; how it ended is told last, and
   ])
 })
 
+test('of many steps of a load one a second is told, and a new state at once', async () => {
+  const bed = await startBed()
+  bed.launches.add('a')
+  const reader = await read(bed, 'a')
+  await eventually('the first', () => reader.told.length === 1)
+  const begin = performance.now()
+  for (let percent = 0; percent < 20; percent += 1) {
+    bed.launches.become('a', 'bootstrapping', { progress: { percent } })
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  bed.launches.become('a', 'ready')
+  await eventually('ready', () => reader.brief().at(-1) === 'ready')
+  // On a busy machine the loop itself takes longer than a second.
+  expect(reader.told.length).toBeLessThanOrEqual(3 + (performance.now() - begin) / 1000)
+})
+
 test('the next connection goes on where the last one got, and is not needed once all was told', async () => {
   const bed = await startBed()
   bed.launches.add('a')
