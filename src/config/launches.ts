@@ -6,7 +6,7 @@ export const launchesSlice = z.object({
   grpcPort: port(
     {
       env: 'VLLM_GRPC_PORT',
-      doc: 'gRPC listener of the launch service (accepted and checked; this version has no launch service)',
+      doc: 'gRPC listener of the launch service, at the address of the control listener',
     },
     8001,
   ),
@@ -21,14 +21,14 @@ export const launchesSlice = z.object({
   logReadChunk: whole(
     {
       env: 'VLLM_LOG_READ_CHUNK_BYTES',
-      doc: 'Most bytes of a launch log in one answer (accepted and checked; this version has no launch service)',
+      doc: 'Most bytes of a launch log in one answer',
     },
     { min: 1, max: 1 << 28, absent: 1 << 20 },
   ),
   limitMessageSize: flag(
     {
       env: 'VLLM_GRPC_LIMIT_MESSAGE_SIZE',
-      doc: 'true: gRPC messages of at most 4 MB, as a plain server has it (accepted and checked; this version has no launch service)',
+      doc: 'true: gRPC messages of at most 4 MB, as a plain server has it',
     },
     false,
   ),
