@@ -38,8 +38,13 @@ async function main(): Promise<number> {
       only: { type: 'string', multiple: true, default: [] },
       without: { type: 'string', multiple: true, default: [] },
       json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   })
+  if (values.help) {
+    process.stdout.write(`${usage}\n`)
+    return 0
+  }
   const gpus = values.gpus.split(',').map(Number)
   const [first, second, ...more] = gpus
   if (

@@ -70,7 +70,8 @@ export interface World extends Outside {
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const block = await reservePorts()
-  const [node, inference, control, admin, callbacks, frps, grpc] = [0, 10, 1, 2, 3, 4, 5].map((at) => block.base + at)
+  // gRPC beside control, where clients look for it.
+  const [node, inference, control, grpc, admin, callbacks, frps] = [0, 10, 1, 2, 3, 4, 5].map((at) => block.base + at)
   const outside = await startOutside({
     gpus: options.gpus ?? 2,
     tensorParallel: options.tensorParallel ?? 1,
