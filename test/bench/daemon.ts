@@ -28,7 +28,14 @@ const patience = 60_000
 export function startWorld(context: BenchContext, name: string, set: Record<string, string> = {}): Promise<World> {
   return context.once(`world ${name}`, async () => {
     const first = randomInt(1500, 1600) * 20
-    const named = { node: first, inference: first + 10, control: first + 1, admin: first + 2, callbacks: first + 3 }
+    const named = {
+      node: first,
+      inference: first + 10,
+      control: first + 1,
+      grpc: first + 5,
+      admin: first + 2,
+      callbacks: first + 3,
+    }
     const marks = join(import.meta.dirname, '../../.cache', `bench-marks-${process.pid}-${name}`)
     const outside = await startOutside({
       gpus: 2,
