@@ -95,7 +95,7 @@ export async function bootNode(name: string, image: NodeImage, options: BootOpti
       )
     },
     async [Symbol.asyncDispose]() {
-      world.kill('SIGKILL')
+      await endWorld(world)
       await container[Symbol.asyncDispose]()
     },
   }
@@ -107,6 +107,16 @@ async function startWorld(container: Container, { frps, frpsConfig, model }: Nod
   const world = container.inNetwork(process.execPath, args)
   await firstLine(world)
   return world
+}
+
+/** It ends its frp server as well, which a kill would leave behind. */
+async function endWorld(world: ChildProcess): Promise<void> {
+  if (world.exitCode !== null || world.signalCode !== null) return
+  const gone = new Promise<void>((resolve) => void world.once('exit', () => resolve()))
+  const last = setTimeout(() => world.kill('SIGKILL'), 10_000)
+  world.stdin?.end()
+  await gone
+  clearTimeout(last)
 }
 
 async function startLoop(container: Container, { model }: NodeImage): Promise<RequestLoop> {
