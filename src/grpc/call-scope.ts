@@ -24,10 +24,20 @@ export function openScope(call: ServerCall): CallScope {
   const abort = new AbortController()
   // One listener per prompt in flight is no leak.
   setMaxListeners(0, abort.signal)
-  const leave = (): void => abort.abort(new CallError('CANCELLED', 'the client left or its deadline passed'))
+  const state = { over: false }
+  const leave = (): void => {
+    // Every call is 'cancelled' at its end, however it ended.
+    if (!state.over) abort.abort(new CallError('CANCELLED', 'the client left or its deadline passed'))
+  }
   call.on('cancelled', leave)
   if (call.cancelled) leave()
   const left = Number(call.getDeadline()) - Date.now()
   const timer = Number.isFinite(left) ? setTimeout(leave, Math.min(Math.max(left, 0), longestTimer)) : undefined
-  return { abort, [Symbol.dispose]: () => clearTimeout(timer) }
+  return {
+    abort,
+    [Symbol.dispose]() {
+      state.over = true
+      clearTimeout(timer)
+    },
+  }
 }

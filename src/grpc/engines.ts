@@ -50,23 +50,22 @@ export function createEngines(launches: Pick<Launches, 'upstreams'>): Engines {
 
   return {
     async ask(ask, abort) {
-      const crashed = new CallError('FAILED_PRECONDITION', `Launch ${ask.launchId} subprocess crashed`)
       let broken: Upstream | undefined
       for (let tries = 0; tries < 2; tries += 1) {
         const serving = launches.upstreams(ask.launchId)
         // A reset may also be a connection that the engine closed as idle: then the same one answers.
         const upstream = pickUpstream(serving, (state.turn += 1), broken) ?? pickUpstream(serving, 0)
-        if (!upstream) throw crashed
+        if (!upstream) break
         try {
           return await askOnce(upstream, ask, abort)
         } catch (error) {
           if (!isDeath(error)) throw error
           // Pieces that were passed on cannot be taken back.
-          if (error instanceof EngineBroke && error.begun && ask.sink) throw crashed
+          if (error instanceof EngineBroke && error.begun && ask.sink) break
           broken = upstream
         }
       }
-      throw crashed
+      throw new CallError('FAILED_PRECONDITION', `Launch ${ask.launchId} subprocess crashed`)
     },
     version(upstream) {
       const known = versions.get(upstream)

@@ -43,7 +43,8 @@ export async function load(ask: {
   return JSON.parse(text) as Load
 }
 
-async function startProgram(context: BenchContext, name: string, argument: string) {
+/** Its first line is its port. `next`: a later one. */
+export async function startProgram(context: BenchContext, name: string, argument: string) {
   const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, name), argument], {
     env: { ...process.env, ...unitEnvironment() },
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -4,15 +4,14 @@ import * as grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import type { LaunchResponse } from '../../src/api/launches.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Upstream } from '../../src/engine/upstream.ts'
 import { type GrpcDeps, type GrpcListener, startGrpc } from '../../src/grpc/start-grpc.ts'
-import type { AccessJudge } from '../../src/http/access.ts'
 import { createUpstream, startEngine } from '../proxy/support.ts'
+import { createLaunches, type FakeLaunch, openToAll } from './launches.ts'
 import { eventually } from '../support/eventually.ts'
 
-export { createUpstream, startEngine }
+export { createLaunches, createUpstream, type FakeLaunch, startEngine }
 
 /** What an engine was asked, and how it answers. */
 export type Asked = { path: string; body: Record<string, unknown>; request: IncomingMessage; response: ServerResponse }
@@ -40,24 +39,6 @@ export function sendCompletion({ body, response }: Asked, text = `re: ${String(b
   const usage = { prompt_tokens: String(body['prompt']).length, completion_tokens: text.length, total_tokens: 0 }
   sendJson(response, { choices: [{ index: 0, text, finish_reason: 'length' }], usage })
 }
-
-export type FakeLaunch = Partial<LaunchResponse> & { launch_id: string; upstreams?: readonly Upstream[] }
-
-export function createLaunches(launches: readonly FakeLaunch[]): GrpcDeps['launches'] {
-  const find = (id: string) => launches.find(({ launch_id }) => launch_id === id)
-  const times = { created_at: '2026-11-20T22:12:46.781225Z', updated_at: '2026-11-20T22:12:46.781225Z' }
-  return {
-    get(id) {
-      const found = find(id)
-      if (!found) return undefined
-      const { upstreams: _upstreams, ...told } = found
-      return { model: 'tiny', gpu_ids: [0], task: 'generate', state: 'ready', error: null, ...times, ...told }
-    },
-    upstreams: (id) => find(id)?.upstreams ?? [],
-  }
-}
-
-export const openToAll: AccessJudge = { judge: () => 'ok', waitFor: () => 0 }
 
 export type Front = { listener: GrpcListener; port: number; client: grpc.Client; other: () => grpc.Client }
 
