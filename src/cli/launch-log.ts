@@ -1,5 +1,8 @@
 // The log of a launch over the socket: its last lines, and what comes.
-import type { LogsResponse } from '../api/launches.ts'
+import { setTimeout as wait } from 'node:timers/promises'
+import { type LaunchResponse, type LogsResponse, isTerminal } from '../api/launches.ts'
+import { Refusal } from '../core/errors.ts'
+import { askThrough } from './ask-through.ts'
 import { findLaunch } from './pick-launch.ts'
 import { ask, listen } from './socket-client.ts'
 import type { Output } from './verb.ts'
@@ -31,11 +34,30 @@ export async function printLaunchLog({ socket, which, lines, follow, out }: Laun
   const last = lines === 0 ? [] : all.filter((line) => line.trim() !== '').slice(-lines)
   for (const line of last) out.write(`${line}\n`)
   if (follow) {
-    for await (const { content } of listen<LogsResponse>(socket, `GET /launches/follow?id=${id}&offset=${at}`)) {
+    for await (const content of followLog(socket, id, at)) {
       const pieces = (rest + content).split('\n')
       rest = pieces.pop() ?? ''
       for (const line of pieces) if (line.trim() !== '') out.write(`${line}\n`)
     }
   }
   if (rest.trim() !== '') out.write(`${rest}\n`)
+}
+
+/** Until the launch has ended: over a restart of the daemon the launch writes on, and so do we. */
+async function* followLog(socket: string, id: string, from: number): AsyncGenerator<string> {
+  let at = from
+  for (;;) {
+    // Asked before its log: what an ended one wrote is then complete.
+    const { state } = await askThrough<LaunchResponse>(socket, `GET /launches/one?id=${id}`)
+    try {
+      for await (const piece of listen<LogsResponse>(socket, `GET /launches/follow?id=${id}&offset=${at}`)) {
+        at = piece.next_offset
+        yield piece.content
+      }
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.code !== 'daemon-unreachable') throw error
+    }
+    if (isTerminal(state)) return
+    await wait(250)
+  }
 }

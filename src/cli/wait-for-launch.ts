@@ -1,9 +1,8 @@
 // Waits for a launch in front of a person: stage, percent of the weights and seconds on stderr, the result on stdout.
 import { setTimeout as wait } from 'node:timers/promises'
 import { type LaunchResponse, isTerminal } from '../api/launches.ts'
-import { Refusal } from '../core/errors.ts'
+import { askThrough } from './ask-through.ts'
 import { renderFailure, renderProgress, toShortId } from './render-launch.ts'
-import { ask } from './socket-client.ts'
 import { type Invocation, exits } from './verb.ts'
 
 type Waiting = { socket: string; id: string; /** ms */ timeout: number; call: Invocation }
@@ -12,11 +11,10 @@ type Waiting = { socket: string; id: string; /** ms */ timeout: number; call: In
 export async function waitForLaunch({ socket, id, timeout, call: { flags, out } }: Waiting): Promise<number> {
   const end = performance.now() + timeout
   const show = createProgress(flags['json'] ? undefined : process.stderr)
-  const outage = { since: undefined as number | undefined }
   for (;;) {
-    const now = await askCalmly(socket, id, outage)
-    if (now) show(now)
-    if (now && (now.state === 'ready' || isTerminal(now.state))) {
+    const now = await askThrough<LaunchResponse>(socket, `GET /launches/one?id=${encodeURIComponent(id)}`)
+    show(now)
+    if (now.state === 'ready' || isTerminal(now.state)) {
       show.end()
       if (flags['json']) out.write(`${JSON.stringify(now)}\n`)
       else if (now.state === 'ready') out.write(`${now.launch_id}\n`)
@@ -29,22 +27,6 @@ export async function waitForLaunch({ socket, id, timeout, call: { flags, out } 
       return exits.unhealthy
     }
     await wait(250)
-  }
-}
-
-/** How long a daemon may be away, ms: systemd restarts it within seconds. */
-const longestOutage = 60_000
-
-async function askCalmly(socket: string, id: string, outage: { since: number | undefined }) {
-  try {
-    const found = await ask<LaunchResponse>(socket, `GET /launches/one?id=${encodeURIComponent(id)}`)
-    outage.since = undefined
-    return found
-  } catch (error) {
-    if (!(error instanceof Refusal) || error.code !== 'daemon-unreachable') throw error
-    outage.since ??= performance.now()
-    if (performance.now() - outage.since > longestOutage) throw error
-    return undefined
   }
 }
 

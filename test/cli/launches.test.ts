@@ -79,6 +79,15 @@ test(
     )
     const followed = new Promise((resolve) => follower.once('close', resolve))
     await eventually('the log is there', () => seen.length > 0)
+    // The daemon is killed and started again; the launch goes on, and whoever follows its log too.
+    await world.kill('SIGKILL')
+    world.start()
+    await eventually(
+      'the next daemon has it',
+      async () => (await call(world, 'launches')).out.includes(' ready '),
+      60_000,
+      200,
+    )
     expect((await fine('stop', 'first')).out).toBe(`launch ${id.slice(0, 8)} is stopped\n`)
     // A launch that has ended writes no more.
     expect(await followed).toBe(0)
