@@ -11,6 +11,7 @@ import { createPoc } from './engine-poc.ts'
 import { answerEngine } from './engine-routes.ts'
 import type { Session } from './engine-session.ts'
 import { type bindPort, listenOn } from './engine-socket.ts'
+import { warmAnswers } from './engine-warm.ts'
 
 type Ready = {
   args: EngineArgs
@@ -37,6 +38,7 @@ export async function serveEngine({ args, knobs, log, core, handle }: Ready): Pr
   const server = createServer({ keepAliveTimeout: 5000 }, (request, response) => {
     answerEngine(session, request, response).catch(() => response.destroy())
   })
+  if (knobs.marks !== '') await warmAnswers(session)
   try {
     await listenOn(server, handle)
     writeMark(knobs.marks, knobs.slot, 'listening')
