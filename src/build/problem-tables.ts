@@ -5,6 +5,7 @@ import { controlProblems } from '../control/problems.ts'
 import { engineProblems } from '../engine/problems.ts'
 import { fleetProblems } from '../fleet/problems.ts'
 import { gpuProblems } from '../gpu/problems.ts'
+import { grpcProblems } from '../grpc/problems.ts'
 import { hostProblems } from '../host/problems.ts'
 import { httpProblems } from '../http/problems.ts'
 import { modelProblems } from '../models/problems.ts'
@@ -23,6 +24,7 @@ export const problemTables: Readonly<Record<string, { title: string; problems: P
   fleet: { title: 'All engines together', problems: fleetProblems },
   http: { title: 'Listeners', problems: httpProblems },
   control: { title: 'Control listener and socket', problems: controlProblems },
+  grpc: { title: 'gRPC listener', problems: grpcProblems },
   tunnel: { title: 'Tunnels', problems: tunnelProblems },
   'api-nodes': { title: 'API nodes', problems: apiNodeProblems },
   poc: { title: 'PoC', problems: pocProblems },
