@@ -74,9 +74,11 @@ export class LaunchDesk implements LaunchEvents {
   async load(): Promise<void> {
     const { records, leases, log } = this.#deps
     await records.load()
-    for (const { id, state, queued, gpuIds } of records.all.peek()) {
-      if (isTerminal(state) || queued) continue
-      if (!leases.reserve(gpuIds, launchOwner(id))) log.error({ launch: id, gpuIds }, 'GPUs of a launch are taken')
+    // The newest first: it was given its GPUs when those before it had ended, whatever their files say.
+    for (const { id, state, queued, gpuIds } of records.all.peek().toReversed()) {
+      if (isTerminal(state) || queued || leases.reserve(gpuIds, launchOwner(id))) continue
+      log.warn({ launch: id, gpuIds }, "launch had ended: its GPUs are another one's")
+      records.change(id, { state: 'stopping' })
     }
   }
 
@@ -102,6 +104,7 @@ export class LaunchDesk implements LaunchEvents {
     const pauses = new Map<string, Pause>()
     for (const record of this.#deps.records.all.peek()) {
       if (record.queued || (record.state !== 'bootstrapping' && record.state !== 'ready')) continue
+      if (!this.#deps.records.isStored(record.id)) continue
       const member = lives.get(record.id)
       const over = member && this.#judgeOver(record)
       if (over) {

@@ -21,6 +21,8 @@ export class LaunchRecords {
   readonly #problem = signal<Problem | undefined>(undefined)
   /** Ids whose file is older than what we know. */
   readonly #dirty = new Set<string>()
+  readonly #changing = new Set<Promise<unknown>>()
+  readonly #fresh = new Set<string>()
   readonly #writing = new Map<string, Promise<boolean>>()
   #last = 0
   #loading: Promise<void> | undefined
@@ -43,6 +45,11 @@ export class LaunchRecords {
     return this.#records.peek().get(id)
   }
 
+  /** No engine starts before its launch is on disk. */
+  isStored(id: string): boolean {
+    return !this.#fresh.has(id)
+  }
+
   /** Later than every stamp before it, microseconds since 1970. */
   stamp(): string {
     this.#last = Math.max(this.#clock.wall() * 1000, this.#last + 1)
@@ -63,11 +70,18 @@ export class LaunchRecords {
 
   /** Holds at once, and is on disk when this resolves. @throws what the file system says; then it does not hold any more */
   async add(record: LaunchRecord): Promise<void> {
+    const { id } = record
+    this.#fresh.add(id)
     this.#put(record)
-    this.#dirty.add(record.id)
-    if (await this.#write(record.id)) return
-    this.#dirty.delete(record.id)
-    this.#drop(record.id)
+    this.#dirty.add(id)
+    // The end of a launch is on disk before what was begun on its GPUs: a daemon that dies between the two finds each GPU once.
+    await Promise.all(this.#changing)
+    const isStored = await this.#write(id)
+    this.#fresh.delete(id)
+    const now = this.get(id)
+    if (isStored) return now && this.#put(now)
+    this.#dirty.delete(id)
+    this.#drop(id)
     throw new Error(`launch cannot be stored: ${this.#problem.peek()?.evidence ?? 'unknown reason'}`)
   }
 
@@ -81,7 +95,9 @@ export class LaunchRecords {
   replace(record: LaunchRecord): void {
     this.#put({ ...record, updatedAt: this.stamp() })
     this.#dirty.add(record.id)
-    void this.#write(record.id)
+    const change = this.#write(record.id)
+    this.#changing.add(change)
+    void change.then(() => this.#changing.delete(change))
   }
 
   async remove(id: string): Promise<void> {

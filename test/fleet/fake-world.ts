@@ -5,6 +5,7 @@ import type { Problem } from '../../src/api/status.ts'
 import type { End, EngineLife, EngineSpec, Phase, Progress } from '../../src/engine/life.ts'
 import { equivalent } from '../../src/engine/args.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
+import { toGroup } from '../../src/fleet/wish.ts'
 import type { Lives } from '../../src/fleet/lives.ts'
 
 type FakeEngine = { id: string; spec: EngineSpec; phase: Phase; watchers: Set<FakeLife> }
@@ -66,7 +67,8 @@ export class FakeWorld {
       const shared = other.spec.gpus.filter((gpu) => spec.gpus.includes(gpu))
       if (shared.length > 0) this.wrongs.push(`GPU ${shared.join()} of ${other.id} was given to another engine`)
       if (other.spec.port === spec.port) this.wrongs.push(`port ${spec.port} was given twice`)
-      const same = other.spec.slot === spec.slot && other.spec.model === spec.model
+      const sameGroup = toGroup(other.spec.owner) === toGroup(spec.owner)
+      const same = sameGroup && other.spec.slot === spec.slot && other.spec.model === spec.model
       if (same && other.phase !== 'ending' && equivalent(other.spec.args, spec.args, 'bfloat16'))
         this.wrongs.push(`${spec.model} is loaded twice in slot ${spec.slot}`)
     }
