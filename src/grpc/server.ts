@@ -34,6 +34,8 @@ const usualOptions: grpc.ServerOptions = {
   // A peer that vanished without a word is noticed within 80 s, and its prompts end.
   'grpc.keepalive_time_ms': 60_000,
   'grpc.keepalive_timeout_ms': 20_000,
+  // Places are limited: a client that comes back connects again by itself.
+  'grpc.max_connection_idle_ms': 300_000,
   'grpc.max_concurrent_streams': 4096,
   'grpc.enable_channelz': 0,
 }

@@ -11,7 +11,7 @@ import { messageOf } from '../core/errors.ts'
 import { type FdStore, noFdStore } from '../core/fd-store.ts'
 import { type HostPort, renderHostPort } from '../core/host-port.ts'
 import type { Intent } from '../core/intent.ts'
-import { createStatus } from '../core/status-signal.ts'
+import { createStatus, type StatusSignal } from '../core/status-signal.ts'
 import { until } from '../core/watch.ts'
 import { openPort } from '../http/open-port.ts'
 import type { TlsMaterial } from '../http/tls-files.ts'
@@ -21,7 +21,7 @@ import type { TlsDoor } from './tls.ts'
 
 export type GrpcDeps = Omit<GrpcServerDeps, 'limitMessageSize'> & {
   config: {
-    listeners: Pick<ListenersConfig, 'controlHost' | 'accessKey' | 'accessKeyFile'>
+    listeners: Pick<ListenersConfig, 'controlHost' | 'accessKey' | 'accessKeyFile'> & Partial<OtherPorts>
     launches: Pick<LaunchesConfig, 'grpcPort' | 'limitMessageSize'>
   }
   fdStore?: FdStore
@@ -32,6 +32,8 @@ export type GrpcDeps = Omit<GrpcServerDeps, 'limitMessageSize'> & {
   /** How long a stop waits for running calls, ms. */
   drainMs: number
 }
+
+type OtherPorts = Pick<ListenersConfig, 'nodePort' | 'inferencePort' | 'controlPort'>
 
 export interface GrpcListener extends Component {
   readonly address: ReadonlySignal<HostPort | undefined>
@@ -45,7 +47,16 @@ export function startGrpc(deps: GrpcDeps): GrpcListener {
   const { log, fdStore = noFdStore, drainMs } = deps
   const { listeners, launches } = deps.config
   const refusal = judgeControl(listeners)
-  if (refusal !== undefined) return refuse(refusal)
+  if (refusal !== undefined)
+    return toClosed((status) =>
+      status.set('degraded', 'the gRPC listener stays closed', toGrpcProblem('grpc-refused', refusal)),
+    )
+  const { nodePort, inferencePort, controlPort } = listeners
+  // Only our default can be: a port that was given is checked with the configuration.
+  if ([nodePort, inferencePort, controlPort].includes(launches.grpcPort)) {
+    const why = `closed: ${launches.grpcPort} is the port of another listener, VLLM_GRPC_PORT gives it its own`
+    return toClosed((status) => status.set('off', why))
+  }
   const place = { name: 'grpc', host: listeners.controlHost, port: launches.grpcPort, fdStore }
   const status = createStatus(`opening ${renderHostPort(place)}`)
   const address = signal<HostPort | undefined>(undefined)
@@ -140,8 +151,8 @@ function createBackend(deps: GrpcDeps): Backend {
 
 type Loaded = { server: GrpcServer; door: TlsDoor | undefined }
 
-function refuse(why: string): GrpcListener {
+function toClosed(tell: (status: StatusSignal) => void): GrpcListener {
   const status = createStatus('closed')
-  status.set('degraded', 'the gRPC listener stays closed', toGrpcProblem('grpc-refused', why))
+  tell(status)
   return { name: 'listener grpc', status: status.signal, address: signal(undefined), end: async () => {} }
 }

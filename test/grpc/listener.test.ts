@@ -7,11 +7,14 @@ import { credentials, status } from '@grpc/grpc-js'
 import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
 import type { FdStore } from '../../src/core/fd-store.ts'
+import { silentLog } from '../../src/core/log.ts'
+import { startGrpc } from '../../src/grpc/start-grpc.ts'
 import type { TlsMaterial } from '../../src/http/tls-files.ts'
 import { eventually } from '../support/eventually.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import {
   call,
+  createLaunches,
   methodOf,
   openClient,
   prompts,
@@ -26,9 +29,6 @@ const closedToAll = { judge: () => 'unauthorized' as const, waitFor: () => 0 }
 test('beyond loopback it stays closed without a key, and says why', async () => {
   const listeners = { controlHost: '0.0.0.0', accessKey: undefined, accessKeyFile: undefined }
   const config = { listeners, launches: { grpcPort: 0, limitMessageSize: false } }
-  const { startGrpc } = await import('../../src/grpc/start-grpc.ts')
-  const { silentLog } = await import('../../src/core/log.ts')
-  const { createLaunches } = await import('./support.ts')
   const deps = { launches: createLaunches([]), access: closedToAll, log: silentLog, drainMs: 0 }
   const closed = startGrpc({ ...deps, config })
   expect(closed.status.value).toMatchObject({ health: 'degraded', problem: { code: 'grpc-refused' } })
@@ -37,6 +37,13 @@ test('beyond loopback it stays closed without a key, and says why', async () => 
   await eventually('it to open', () => open.address.value)
   await open.end('stop')
   expect(open.status.value.health).toBe('off')
+})
+
+test('where its usual port is that of another listener, it leaves it to that one', async () => {
+  const listeners = { controlHost: '127.0.0.1', accessKey: undefined, accessKeyFile: undefined, nodePort: 8001 }
+  const config = { listeners, launches: { grpcPort: 8001, limitMessageSize: false } }
+  const closed = startGrpc({ launches: createLaunches([]), access: closedToAll, log: silentLog, drainMs: 0, config })
+  expect(closed.status.value).toMatchObject({ health: 'off', summary: expect.stringContaining('8001') as string })
 })
 
 test('a connection that nobody speaks on is accepted, and ends with the listener', async () => {
