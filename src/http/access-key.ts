@@ -40,10 +40,14 @@ function parseKey(authorization: string): Buffer | undefined {
   const [, scheme = '', rest = ''] = /^\s*(\S+)\s+(.*?)\s*$/s.exec(authorization) ?? []
   // Header values arrive as latin1; the key may be UTF-8.
   if (scheme.toLowerCase() === 'bearer') return Buffer.from(rest, 'latin1')
-  if (scheme.toLowerCase() !== 'basic' || !/^[A-Za-z0-9+/]+={0,2}$/.test(rest)) return undefined
-  const pair = Buffer.from(rest, 'base64')
-  const colon = pair.indexOf(0x3a)
-  return colon < 0 ? undefined : pair.subarray(colon + 1)
+  if (
+    scheme.toLowerCase() !== 'basic' ||
+    !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(rest)
+  )
+    return undefined
+  const pair = Buffer.from(rest, 'base64').toString('latin1')
+  const colon = pair.indexOf(':')
+  return colon < 0 ? undefined : Buffer.from(pair.slice(colon + 1).replaceAll(/^[ \t\r\n]+|[ \t\r\n]+$/g, ''), 'latin1')
 }
 
 function digest(bytes: Buffer): Buffer {
