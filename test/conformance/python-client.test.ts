@@ -26,10 +26,14 @@ const steps = [
 ]
 
 describeWith(`vllm-bootstrap-client ${clientVersion}`, await providePythonClient(), (python) => {
-  test('launches, waits, completes, embeds, streams, reads logs and stats, and stops', async () => {
-    const { url, grpc } = await startLaunchWorld()
-    const program = join(import.meta.dirname, 'python_client.py')
-    const { stdout } = await promisify(execFile)(python, [program, url, grpc, accessKey, model], { timeout: 120_000 })
-    expect(stdout.trim().split('\n').toSorted()).toEqual(steps.toSorted())
-  })
+  test(
+    'launches, waits, completes, embeds, streams, reads logs and stats, and stops',
+    { timeout: 180_000 },
+    async () => {
+      const { url, grpc } = await startLaunchWorld()
+      const program = join(import.meta.dirname, 'python_client.py')
+      const { stdout } = await promisify(execFile)(python, [program, url, grpc, accessKey, model], { timeout: 170_000 })
+      expect(stdout.trim().split('\n').toSorted()).toEqual(steps.toSorted())
+    },
+  )
 })

@@ -22,7 +22,7 @@ async def launches(client: VLLMManager) -> None:
     done("list_launches")
     assert (await client.status(made.launch_id)).launch_id == made.launch_id
     done("status")
-    ready = await client.wait_until_ready(made.launch_id, poll_interval=0.1, timeout=60)
+    ready = await client.wait_until_ready(made.launch_id, poll_interval=0.1, timeout=120)
     assert ready.state == LaunchState.ready, ready
     done("wait_until_ready")
     first = await client.logs(made.launch_id)
@@ -61,7 +61,7 @@ async def completions(client: VLLMManager, launch_id: str) -> None:
 
 
 async def embeddings(client: VLLMManager) -> None:
-    async with client.run(model, task="embed", gpu_ids=[1], ready_timeout=60, ready_poll_interval=0.1) as embed:
+    async with client.run(model, task="embed", gpu_ids=[1], ready_timeout=120, ready_poll_interval=0.1) as embed:
         vectors = await client.embed(embed.launch_id, ["a", "something longer"])
         assert len(vectors) == 2 and len(vectors[0]) == len(vectors[1]) > 0
         done("embed")

@@ -40,7 +40,7 @@ async function startReadme(lastsUntil: (end: () => Promise<void>) => void) {
     GONKA_SOCKET: world.machine.socket,
     HOME: folder,
   }
-  const sh = async (text: string) => (await run('bash', ['-ec', fit(text)], { env, timeout: 120_000 })).stdout
+  const sh = async (text: string) => (await run('bash', ['-ec', fit(text)], { env, timeout: 240_000 })).stdout
   return { folder, fit, env, sh }
 }
 
@@ -62,7 +62,7 @@ afterAll(async () => {
 
 test(
   'its commands, with curl and the command line, and its program run as they stand',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     const { folder, fit, env, sh } = readmeOf()
     const [, curl = '', cli = ''] = blocksOf('sh')
@@ -74,18 +74,18 @@ test(
     )
     const [program = ''] = blocksOf('js')
     await writeFile(join(folder, 'program.mjs'), fit(program))
-    const { stdout } = await run(process.execPath, [join(folder, 'program.mjs')], { env, timeout: 60_000 })
+    const { stdout } = await run(process.execPath, [join(folder, 'program.mjs')], { env, timeout: 120_000 })
     expect(stdout).toMatch(/^\S.* \d+ 8\n\S/)
     expect(await sh('gonka-node launches --json')).not.toContain('"gpu_ids":[2]')
   },
 )
 
 describeWith('its Python program', await providePythonClient(), (python) => {
-  test('runs as it stands', { timeout: 180_000 }, async () => {
+  test('runs as it stands', { timeout: 300_000 }, async () => {
     const { fit, env, folder } = readmeOf()
     const [program = ''] = blocksOf('python')
     await writeFile(join(folder, 'program.py'), fit(program))
-    const { stdout } = await run(python, [join(folder, 'program.py')], { env, timeout: 60_000 })
+    const { stdout } = await run(python, [join(folder, 'program.py')], { env, timeout: 120_000 })
     expect(stdout).toMatch(/^\S.* \d+ 8\n$/)
   })
 })
