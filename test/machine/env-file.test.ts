@@ -14,6 +14,7 @@ function portsOf({ ports }: World): Record<string, string> {
     NODE_PORT: String(ports.node),
     INFERENCE_PORT: String(ports.inference),
     PORT: String(ports.control),
+    VLLM_GRPC_PORT: String(ports.grpc),
   }
 }
 
