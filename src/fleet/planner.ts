@@ -112,7 +112,9 @@ export function createPlanner(deps: PlannerDeps): Planner {
         port,
         args: plan.args,
       })
-      return { spec: { ...plan, port, argv, env: renderEnv(deps, detected, plan.gpus) }, notes }
+      // A build for the CPU has no GPU to see, whatever a launch was given: its threads are its own affair.
+      const gpus = detected.cpu ? [] : plan.gpus
+      return { spec: { ...plan, port, argv, env: renderEnv(deps, detected, gpus) }, notes }
     },
     recall: ({ port: _port, argv: _argv, ...plan }) => ({ ...plan, env: pickOperatorEnv(plan.env, config.engineEnv) }),
   }
