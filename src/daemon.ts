@@ -1,4 +1,5 @@
 // One run of the daemon: from the configuration to the exit status. main.ts knows the parts, this file why they end.
+import { flushCompileCache } from 'node:module'
 import { judgeGiven } from './config/judge.ts'
 import { loadOrLastGood, type Startable } from './config/last-good.ts'
 import { problemOf } from './config/config-part.ts'
@@ -22,6 +23,9 @@ const status = { ok: 0, bug: 70, busy: 75, configuration: 78 } as const
 
 /** A notice that comes true within this time ends us; one that was taken back lets the node come up again. */
 const leaveBound = 600_000
+
+/** The boot is over, as far as it is ours. */
+const keepCompiledAfter = 30_000
 
 /** A port that is tried again and again must not fail the start: the node says what is wrong. */
 const readyBound = 5000
@@ -54,6 +58,7 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   await until(node.settled, Boolean, within(readyBound)).catch(() => {})
   systemd.ready()
   systemd.feedWatchdog(() => node.checkAlive())
+  void keepCompiled(abort.signal)
   const ending = await whenEnding({ node, loaded, signals, systemd, log, abort: abort.signal })
   abort.abort()
   log.info({ intent: ending.intent }, `ending: ${ending.why}`)
@@ -74,6 +79,15 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
 }
 
 const isAskedToEnd = ({ SIGTERM, SIGINT }: Signals) => SIGTERM.peek() + SIGINT.peek() > 0
+
+/**
+ * Node writes at the end of a process what it compiled; one that is killed leaves nothing, and the next start takes three times as
+ * long and 20 MB more. The first run of a release stands still for 0.1 s here, later ones for 1 ms.
+ */
+async function keepCompiled(abort: AbortSignal): Promise<void> {
+  await systemClock.wait(keepCompiledAfter, abort)
+  if (!abort.aborted) flushCompileCache()
+}
 
 /** Its own timer holds the process: nothing else does any more. */
 async function whenStopped(signals: Signals): Promise<void> {
