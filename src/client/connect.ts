@@ -13,7 +13,7 @@ export type ConnectOptions = {
   accessKey?: string | undefined
   /** `host:port`; the host of `baseUrl` and the port after its own where not said. */
   grpcAddress?: string | undefined
-  /** gRPC with TLS; as `baseUrl` where no `grpcAddress` is given. NODE_EXTRA_CA_CERTS names a private authority. */
+  /** gRPC with TLS; as `baseUrl` where no `grpcAddress` is given. NODE_EXTRA_CA_CERTS names a private authority (from Node.js 22.15 on). */
   grpcTls?: boolean | undefined
   /** Of one REST call, ms; 30,000 where not said. */
   timeout?: number | undefined

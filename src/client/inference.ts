@@ -1,6 +1,7 @@
 // Calls over gRPC. The library is loaded at the first one: whoever only uses REST does not pay for it. Every call has a deadline; a
 // reader that leaves a stream cancels it at the service.
 import type * as Grpc from '@grpc/grpc-js'
+import * as tlsModule from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { InferenceError, WaitTimeoutError } from './errors.ts'
 
@@ -98,7 +99,7 @@ async function load({ target, tls }: InferenceAddress): Promise<Open> {
   const [grpc, loader] = await Promise.all([import('@grpc/grpc-js'), import('@grpc/proto-loader')])
   const how = { keepCase: true, longs: Number, defaults: true, oneofs: true }
   const packages = await loader.load(fileURLToPath(proto), how)
-  const credentials = tls ? grpc.credentials.createSsl() : grpc.credentials.createInsecure()
+  const credentials = tls ? grpc.credentials.createSsl(readRoots()) : grpc.credentials.createInsecure()
   const unlimited = { 'grpc.max_send_message_length': -1, 'grpc.max_receive_message_length': -1 }
   const codecs = [inferenceService, tokenService].flatMap((service) =>
     Object.values(packages[service] as Grpc.ServiceDefinition).map(
@@ -109,6 +110,11 @@ async function load({ target, tls }: InferenceAddress): Promise<Open> {
     ),
   )
   return { grpc, channel: new grpc.Client(target, credentials, unlimited), codecs: new Map(codecs) }
+}
+
+/** Those that fetch trusts, NODE_EXTRA_CA_CERTS included; before Node.js 22.15 those that the library trusts. */
+function readRoots(): Buffer | null {
+  return 'getCACertificates' in tlsModule ? Buffer.from(tlsModule.getCACertificates('default').join('\n')) : null
 }
 
 type Where = { grpc: typeof Grpc; method: Method; address: InferenceAddress; call: Call }
