@@ -7,7 +7,6 @@ export const callCodes = {
   NOT_FOUND: 5,
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
-  UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAUTHENTICATED: 16,
 } as const
