@@ -13,17 +13,16 @@ export type ForeignersDeps = {
 }
 
 export interface Foreigners {
-  /** Looks anew where memory seems to be taken; costs nothing otherwise. Never rejects. */
-  look(leases: Leases, inventory: ReadonlySignal<Inventory>): Promise<void>
+  /** Looks anew where memory seems to be taken, or `always`; costs nothing otherwise. Never rejects. */
+  look(leases: Leases, inventory: ReadonlySignal<Inventory>, always: boolean): Promise<void>
   describe(gpu: number, holder: Foreign): string
 }
 
 export function createForeigners({ processes, refresh }: ForeignersDeps): Foreigners {
   const names = new Map<number, string>()
   return {
-    async look(leases, inventory) {
-      const before = pickForeign(leases, inventory.peek())
-      if (before.length === 0) return
+    async look(leases, inventory, always) {
+      if (!always && pickForeign(leases, inventory.peek()).length === 0) return
       // What was seen may be half a minute old.
       await refresh().catch(() => {})
       names.clear()

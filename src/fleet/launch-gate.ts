@@ -33,8 +33,9 @@ export type LaunchGateDeps = {
   claim: ReadonlySignal<Claim>
   /** NODE_GPUS */
   nodeGpus: readonly number[] | undefined
-  /** Of the node's own launch. */
+  /** Of the node's own launch; the stored one from `whenNamed` on. */
   nodeId: () => string
+  whenNamed: Promise<void>
   /** Records are read, engines adopted, and the node's GPUs known. */
   isOpen: ReadonlySignal<boolean>
   foreigners: Foreigners
@@ -58,8 +59,8 @@ export class LaunchGate {
   async admit(given: LaunchRequest): Promise<string> {
     const { records, leases, inventory, foreigners } = this.#deps
     if (given.model.trim() === '') throw new Refusal('launch-model-missing', 400, 'model must be provided')
-    await this.#whenOpen()
-    await foreigners.look(leases, inventory)
+    await Promise.all([this.#whenOpen(), this.#deps.whenNamed])
+    await foreigners.look(leases, inventory, given.min_free_mib !== undefined)
     // From here to the reservation nothing is awaited: two callers never get the same GPU.
     const visible = discoverGpus(this.#deps.visibleGpus, inventory.peek())
     const ask = toGpuAsk(given, visible)

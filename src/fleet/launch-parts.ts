@@ -51,7 +51,6 @@ export function createLaunchParts(deps: LaunchPartsDeps) {
     stamp: () => records.stamp(),
     wall: () => clock.wall(),
   })
-  void node.load()
   const foreigners = createForeigners({
     processes: deps.gpuProcesses ?? (() => Promise.resolve({ kind: 'none' })),
     refresh: deps.refreshGpus ?? (() => Promise.resolve()),
@@ -63,6 +62,7 @@ export function createLaunchParts(deps: LaunchPartsDeps) {
     claim: state.claim,
     nodeGpus: config.engine.nodeGpus,
     nodeId: node.id,
+    whenNamed: node.load(),
     isOpen: launches.isOpen,
     toLog: (id) => toLog(config, id),
   })
