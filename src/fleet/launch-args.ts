@@ -42,6 +42,9 @@ function toKey(given: string): string {
     throw new Refusal('launch-argument-owned', 400, `extra_kwargs.${key} is decided by the daemon`, {
       remedy: `leave ${key} out`,
     })
+  // Every user of the machine can read a command line, and the record of a launch is kept.
+  if (key === 'hf_token')
+    throw new Refusal('launch-argument-secret', 400, 'extra_kwargs.hf_token: set HF_TOKEN in the env file instead')
   return key
 }
 

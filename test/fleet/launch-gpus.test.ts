@@ -129,3 +129,7 @@ test.each([
 test.each(['', '--port', 'a b', 'a=b', '1', 'é'])('what is no name of an argument is refused: %j', (key) => {
   expect(() => toArgs({ [key]: 'x' })).toThrow(expect.objectContaining({ status: 400 }) as Error)
 })
+
+test('a secret that would be in a command line is refused, with its remedy and without its value', () => {
+  expect(() => toArgs({ hf_token: 'hf_abc' })).toThrow(/^extra_kwargs\.hf_token: set HF_TOKEN in the env file instead$/)
+})
