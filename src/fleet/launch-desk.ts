@@ -7,6 +7,7 @@ import { signal, type ReadonlySignal } from '@preact/signals-core'
 import { isTerminal } from '../api/launches.ts'
 import type { Problem } from '../api/status.ts'
 import type { Clock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
 import type { Intent } from '../core/intent.ts'
 import { readLastLines } from '../core/log-file.ts'
 import type { Log } from '../core/log.ts'
@@ -98,6 +99,7 @@ export class LaunchDesk implements LaunchEvents {
 
   /** What the loop shall have, for every launch that has not ended. */
   async toWanted(members: readonly Member[]): Promise<Wanted[]> {
+    void this.#deps.records.flush()
     const lives = new Map(members.map((one) => [toLaunchId(one.plan.owner), one]))
     const wanted: Wanted[] = []
     const files: ReadonlySignal<Files>[] = []
@@ -118,6 +120,10 @@ export class LaunchDesk implements LaunchEvents {
         continue
       }
       const wish = toWish(record)
+      if ('code' in wish) {
+        this.ended(record.id, wish)
+        continue
+      }
       files.push(this.#deps.planner.filesOf(wish.ask))
       const resolved = await this.#deps.planner.resolveLaunch(wish)
       if (resolved.kind === 'blocked' || resolved.kind === 'impossible') {
@@ -146,7 +152,10 @@ export class LaunchDesk implements LaunchEvents {
   /** The models whose files launches need. */
   asks(): Ask[] {
     const open = this.#deps.records.all.peek().filter((one) => !isTerminal(one.state))
-    return open.map((record) => toWish(record).ask)
+    return open.flatMap((record) => {
+      const wish = toWish(record)
+      return 'code' in wish ? [] : [wish.ask]
+    })
   }
 
   /** Engines of the node: always. */
@@ -265,9 +274,14 @@ export class LaunchDesk implements LaunchEvents {
   }
 }
 
-function toWish({ id, request, gpuIds }: LaunchRecord): LaunchWish {
-  const { model, args } = toLaunchArgs(request, gpuIds.length)
-  return { owner: launchOwner(id), servedName: request.model, ask: { model, args: [...args] }, gpus: gpuIds }
+/** What another version of the daemon took may be refused by this one: that is the end of one launch, not of the loop. */
+function toWish({ id, request, gpuIds }: LaunchRecord): LaunchWish | Problem {
+  try {
+    const { model, args } = toLaunchArgs(request, gpuIds.length)
+    return { owner: launchOwner(id), servedName: request.model, ask: { model, args: [...args] }, gpus: gpuIds }
+  } catch (error) {
+    return fleetProblem('launch-arguments-refused', messageOf(error))
+  }
 }
 
 function toDiagnosis({ code, title, evidence, remedy }: Problem) {

@@ -40,6 +40,10 @@ export const fleetProblems = {
     title: 'the stored wishes cannot be read',
     remedy: 'nothing to do: they are replaced at the next change; only a former order of the broker is lost',
   },
+  'launch-arguments-refused': {
+    title: 'the stored arguments of a launch are not accepted any more',
+    remedy: 'launch it again with other arguments',
+  },
   'launch-rebooted': {
     title: 'the machine was rebooted',
     remedy: 'launch it again',

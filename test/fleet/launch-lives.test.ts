@@ -124,6 +124,23 @@ test('an engine whose record is lost is taken back, not ended', async () => {
   expect(world.alive()).toHaveLength(1)
 })
 
+test('a stored launch whose arguments are refused now fails, and the others go on', async () => {
+  const { start, end, root, world, alive, filesOf } = await fleetBed(bare, 2)
+  filesOf('Test/B').value = { kind: 'looking' }
+  const first = start()
+  const bad = await first.launches.create(toAsk([0], { extra_kwargs: { seed: 1 } }))
+  const good = await first.launches.create(toAsk([1]))
+  await end(first, 'restart')
+  const path = join(root, 'state', 'launches', `${bad.launch_id}.json`)
+  await writeFile(path, (await readFile(path, 'utf8')).replace('"seed"', '"port"'))
+  filesOf('Test/B').value = { kind: 'ready', path: '/models/b' }
+  const { launches } = start()
+  await untilState(launches, bad.launch_id, 'failed')
+  expect(launches.get(bad.launch_id)?.diagnosis?.code).toBe('launch-arguments-refused')
+  await alive(1)
+  expect(world.launches[0]?.owner).toBe(`launch:${good.launch_id}`)
+})
+
 test('a queue is served in order, tells the place in it, and one may leave it', async () => {
   const { start, world, alive } = await fleetBed(bare, 2)
   const { launches } = start()
