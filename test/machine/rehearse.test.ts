@@ -12,7 +12,9 @@ import { killProcesses, listProcessesOf } from './processes.ts'
 
 const bin = join(import.meta.dirname, '../../src/bin.ts')
 
-type Addresses = Record<'root' | 'node' | 'inference' | 'control' | 'grpc' | 'socket' | 'apiNode', string> & { pid: number }
+type Addresses = Record<'root' | 'node' | 'inference' | 'control' | 'grpc' | 'socket' | 'apiNode', string> & {
+  pid: number
+}
 
 function rehearse(...flags: string[]): ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream } {
   const child = spawn(process.execPath, [bin, 'rehearse', '--set', 'REHEARSAL_LOAD_MS=200', ...flags], {
@@ -52,7 +54,10 @@ const answers = (url: string) =>
   })
 
 test('with --json one line tells where everything is; Ctrl-C ends every process, port and file of it', async () => {
-  const child = rehearse('--json', '--gpus', '4', '--tp', '2')
+  // Not the usual ones: another rehearsal takes those as soon as they are free.
+  const names = ['node', 'inference', 'control', 'admin']
+  const ports = await Promise.all(names.map(async (name) => ['--port', `${name}=${await freePort()}`]))
+  const child = rehearse('--json', '--gpus', '4', '--tp', '2', ...ports.flat())
   const at = await firstLine(child)
   expect(Object.keys(at)).toEqual(['root', 'node', 'inference', 'control', 'grpc', 'socket', 'apiNode', 'pid'])
   expect((await fetch(`${at.node}/api/v1/state`)).status).toBe(200)
