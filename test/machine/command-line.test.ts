@@ -113,7 +113,13 @@ test('exit statuses: 1 unhealthy or refused, 2 wrong usage, 69 no daemon, 78 wro
   expect(sick.code).toBe(1)
   expect(sick.out).toMatch(/! .*\[.*\]\n +seen: .*\n +do: /)
 
-  for (const args of [['nonsense'], ['status', '--nonsense'], ['status', 'word'], ['poc', 'start'], ['logs', '--lines', 'x']]) {
+  for (const args of [
+    ['nonsense'],
+    ['status', '--nonsense'],
+    ['status', 'word'],
+    ['poc', 'start'],
+    ['logs', '--lines', 'x'],
+  ]) {
     const found = await call(world, ...args)
     expect({ args, code: found.code, out: found.out }).toEqual({ args, code: 2, out: '' })
     expect(found.err).toMatch(/^gonka-node/)
