@@ -1,7 +1,7 @@
 // What happens to a launch, as a loop over it: over a lost connection or a restarted daemon it goes on after the last event seen.
 import { setTimeout as wait } from 'node:timers/promises'
 import { type LaunchResponse, isTerminal, launchResponse } from '../api/launches.ts'
-import { RequestError } from './errors.ts'
+import { RequestError, UnreachableError } from './errors.ts'
 import type { Rest } from './rest.ts'
 import { readEvents } from './server-events.ts'
 
@@ -14,7 +14,7 @@ export type EventsOptions = {
   /** The `id` of the last event that was seen: those after it come. */
   lastEventId?: string
   signal?: AbortSignal
-  /** How long a lost connection is tried again, ms; 60,000 where not said. */
+  /** How long a lost connection is tried again, ms from its loss on; 60,000 where not said. */
   patience?: number
 }
 
@@ -25,7 +25,9 @@ export async function* followEvents(
   { lastEventId, signal, patience = 60_000 }: EventsOptions,
 ): AsyncGenerator<LaunchEvent> {
   const path = `/launch/${encodeURIComponent(launchId)}/events` as const
-  const seen = { id: lastEventId, at: performance.now(), failures: 0 }
+  const seen = { id: lastEventId, failures: 0 }
+  // Of the connection, not of the last event: a launch may have nothing to tell for hours.
+  let lostAt: number | undefined
   for (;;) {
     try {
       const headers = seen.id === undefined ? {} : { 'last-event-id': seen.id }
@@ -33,16 +35,22 @@ export async function* followEvents(
       const stream = await rest.open(path, { headers, signal: silence.signal })
       // Everything was told already.
       if (!stream) return
-      for await (const { id, event, data } of readEvents(stream, silence.heard)) {
-        Object.assign(seen, { id: id || seen.id, at: performance.now(), failures: 0 })
+      const heard = () => {
+        silence.heard()
+        lostAt = undefined
+      }
+      for await (const { id, event, data } of readEvents(stream, heard)) {
+        Object.assign(seen, { id: id || seen.id, failures: 0 })
         const found = parseEvent(id, event, data)
         if (found) yield found
         if (found?.type === 'state' && isTerminal(found.launch.state)) return
       }
+      throw new UnreachableError(`GET ${path}`, new Error('the stream ended before the launch did'))
     } catch (error) {
       signal?.throwIfAborted()
       if (error instanceof RequestError && error.status < 500) throw error
-      if (performance.now() - seen.at > patience) throw error
+      lostAt ??= performance.now()
+      if (performance.now() - lostAt >= patience) throw error
     }
     seen.failures += 1
     // 0.2 s, doubled up to 5 s, half of it by chance: a restarted daemon is not stormed.

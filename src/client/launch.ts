@@ -7,7 +7,7 @@ import { type Generation, createGeneration } from './generation.ts'
 import type { Inference } from './inference.ts'
 import type { Rest } from './rest.ts'
 
-export type WaitOptions = { /** ms */ timeout?: number; signal?: AbortSignal }
+export type WaitOptions = { /** ms */ timeout?: number | undefined; signal?: AbortSignal | undefined }
 
 export interface Launch extends Generation {
   readonly id: string
@@ -57,8 +57,8 @@ export function createLaunch(first: LaunchResponse, { rest, inference, baseUrl }
       return held.snapshot
     },
     status: () => ask(),
-    untilReady: ({ onChange, ...options } = {}) =>
-      until(`launch ${id} is ready`, ask, { timeout: 600_000, ...options }, (now) => {
+    untilReady: ({ onChange, timeout = 600_000, signal } = {}) =>
+      until(`launch ${id} is ready`, ask, { timeout, signal }, (now) => {
         onChange?.(now)
         if (isTerminal(now.state) || now.state === 'stopping') throw new LaunchEndedError(now)
         return now.state === 'ready'
@@ -66,13 +66,13 @@ export function createLaunch(first: LaunchResponse, { rest, inference, baseUrl }
     ...createGeneration(id, inference),
     logs: (options = {}) => readLogs({ rest, id, ask }, options),
     events: (options = {}) => followEvents(rest, id, options),
-    async stop({ force, ...options } = {}) {
+    async stop({ force, timeout = 120_000, signal } = {}) {
       // The service answers within 28 s, old ones within 40.
       const query = { force: force ? true : undefined }
-      const how = { query, timeout: 45_000, signal: options.signal }
+      const how = { query, timeout: 45_000, signal }
       const now = keep(await rest.ask(`POST /stop/${encodeURIComponent(id)}`, launchResponse, how))
       if (isTerminal(now.state)) return now
-      return until(`launch ${id} is stopped`, ask, { timeout: 120_000, ...options }, ({ state }) => isTerminal(state))
+      return until(`launch ${id} is stopped`, ask, { timeout, signal }, ({ state }) => isTerminal(state))
     },
     async [Symbol.asyncDispose]() {
       await launch.stop().catch((error: unknown) => {

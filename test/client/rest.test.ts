@@ -189,6 +189,40 @@ test('events go on after the last one seen when the connection breaks, and end w
   ])
 })
 
+test('a timeout of undefined is the usual one', async () => {
+  const baseUrl = await serve((_request, response, count) =>
+    json(response, count === 1 ? 201 : 200, facts(count === 1 ? 'bootstrapping' : count > 3 ? 'stopped' : 'ready')),
+  )
+  const launch = await connect({ baseUrl }).launch({ model: 'm' })
+  const bound = { timeout: undefined, signal: AbortSignal.timeout(5000) }
+  expect(await launch.untilReady(bound)).toMatchObject({ state: 'ready' })
+  expect(await launch.stop(bound)).toMatchObject({ state: 'stopped' })
+})
+
+test('a connection of events that was quiet for longer than patience is made anew when it breaks', async () => {
+  const patience = 400
+  const baseUrl = await serve((_request, response, count) => {
+    if (count === 1) return void json(response, 201, facts('ready'))
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    if (count > 2) return void response.end(`id: 2\nevent: state\ndata: ${JSON.stringify(facts('stopped'))}\n\n`)
+    response.write(`id: 1\nevent: state\ndata: ${JSON.stringify(facts('ready'))}\n\n`)
+    setTimeout(() => response.destroy(), 2 * patience)
+  })
+  const launch = await connect({ baseUrl }).launch({ model: 'm' })
+  const seen: LaunchEvent[] = []
+  for await (const one of launch.events({ patience })) seen.push(one)
+  expect(seen).toHaveLength(2)
+})
+
+test('a service that ends each stream of events without a word is given up after patience', async () => {
+  const baseUrl = await serve((_request, response, count) =>
+    count === 1 ? json(response, 201, facts('ready')) : response.writeHead(200).end(),
+  )
+  const launch = await connect({ baseUrl }).launch({ model: 'm' })
+  const reading = launch.events({ patience: 300, signal: AbortSignal.timeout(10_000) }).next()
+  await expect(reading).rejects.toThrow(/the stream ended before the launch did/)
+})
+
 test('a stream of events is read however it is cut', async () => {
   const text = 'id: 1\r\nevent: log\r\ndata: ü ✓\r\n\r\n: comment\n\ndata: a\ndata: b\n\nid\ndata:c\n\ndata: unfinished'
   const bytes = Buffer.from(text)
