@@ -19,7 +19,7 @@ export function toLaunchArgs(
 ): LaunchArgs {
   const given = Object.entries(request.extra_kwargs).map(([key, value]) => ({ key: toKey(key), value }))
   const named = new Set(given.map(({ key }) => key))
-  const { model = request.model } = request.extra_kwargs
+  const model = given.find(({ key }) => key === 'model')?.value ?? request.model
   if (typeof model !== 'string' || model.trim() === '')
     throw new Refusal('launch-argument-invalid', 400, 'extra_kwargs.model is not the name of a model')
   const usual = [
@@ -27,6 +27,9 @@ export function toLaunchArgs(
     ...(request.task === 'embed' ? ['--task=embed'] : []),
   ]
   const extra = given.flatMap(({ key, value }) => (key === 'model' ? [] : renderArg(key, value)))
+  const broken = extra.find((word) => word.includes('\0'))
+  if (broken !== undefined)
+    throw new Refusal('launch-argument-invalid', 400, `extra_kwargs has a NUL character: ${JSON.stringify(broken)}`)
   return { model: model.trim(), args: [...usual, ...extra] }
 }
 

@@ -130,6 +130,12 @@ test.each(['', '--port', 'a b', 'a=b', '1', 'é'])('what is no name of an argume
   expect(() => toArgs({ [key]: 'x' })).toThrow(expect.objectContaining({ status: 400 }) as Error)
 })
 
+test('a NUL, which no command line can carry, is refused at once; model is the model however it is spelled', () => {
+  const told = { status: 400, message: expect.stringContaining('NUL') as string }
+  expect(() => toArgs({ chat_template: 'a\0b' })).toThrow(expect.objectContaining(told) as Error)
+  expect(toArgs({ Model: 'other' }).model).toBe('other')
+})
+
 test('a secret that would be in a command line is refused, with its remedy and without its value', () => {
   expect(() => toArgs({ hf_token: 'hf_abc' })).toThrow(/^extra_kwargs\.hf_token: set HF_TOKEN in the env file instead$/)
 })
