@@ -75,10 +75,10 @@ function describe({ state, members, wishes, model, wall }: NodeLaunchDeps): View
   const own = members.value.filter(isOfNode)
   const { progress } = state.report.value
   const claim = state.claim.value
-  const alive = own.filter((one) => one.life.phase.value !== 'gone')
-  const now = judgeState(effective.kind, progress.kind, alive.length > 0)
+  // One that is gone has its GPUs until it is struck from the list: until then nothing has stopped.
+  const now = judgeState(effective.kind, progress.kind, own.length > 0)
   const problem = now === 'failed' && progress.kind === 'failed' ? progress.problem : undefined
-  const loading = alive.find((one) => one.life.phase.value === 'loading')
+  const loading = own.find((one) => one.life.phase.value === 'loading')
   const startedAt = loading?.life.startedAt.getTime()
   const news = loading && { ...loading.life.progress.value, startedAt }
   return {
@@ -97,8 +97,8 @@ function describe({ state, members, wishes, model, wall }: NodeLaunchDeps): View
   }
 }
 
-function judgeState(wish: 'run' | 'stopped', progress: string, alive: boolean): LaunchState {
-  if (wish === 'stopped') return alive ? 'stopping' : 'stopped'
+function judgeState(wish: 'run' | 'stopped', progress: string, hasEngines: boolean): LaunchState {
+  if (wish === 'stopped') return hasEngines ? 'stopping' : 'stopped'
   if (progress === 'serving') return 'ready'
   return progress === 'failed' ? 'failed' : 'bootstrapping'
 }

@@ -62,6 +62,23 @@ test("the node's own model is one of the launches, keeps its GPUs, and gives the
   expect(world.alive()[0]?.spec.model).toBe('Test/A')
 })
 
+test('whoever is told that the node has stopped finds its GPUs free: not before its engine is struck from the list', async () => {
+  const { start, world, alive } = await fleetBed({}, 1)
+  const fleet = start()
+  await alive(1)
+  world.ready()
+  await eventually('ready', () => fleet.launches.all.value[0]?.state === 'ready')
+  const id = fleet.launches.all.value[0]?.launch_id ?? ''
+  Object.assign(world, { endsAtOnce: false, explainsAtOnce: false })
+  const stopping = fleet.launches.stop(id, { force: true, within: 20_000 })
+  await eventually('it ends', () => world.alive()[0]?.phase === 'ending')
+  for (const one of world.alive()) world.crash(one)
+  expect(fleet.launches.get(id)).toMatchObject({ state: 'stopping', gpu_ids: [0] })
+  world.explain()
+  expect(await stopping).toMatchObject({ state: 'stopped', gpu_ids: [] })
+  expect((await fleet.launches.create(toAsk())).gpu_ids).toEqual([0])
+})
+
 test("a broker may stop the node for good, and its GPUs are still no launch's", async () => {
   const { start, clock, world, alive } = await fleetBed({}, 1)
   const fleet = start()
