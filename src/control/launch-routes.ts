@@ -21,8 +21,8 @@ export function createLaunchRoutes({ launches, calls, stats }: LaunchRoutesDeps)
     {
       methods: ['POST'],
       path: '/launch',
-      answer: async ({ request }) =>
-        toJson(201, toWire(asCreated(await calls.create(parseLaunchBody(await readJsonBody(request)))))),
+      answer: async ({ request, response }) =>
+        toJson(201, toWire(asCreated(await calls.create(parseLaunchBody(await readJsonBody(request, response)))))),
     },
     {
       methods: ['GET'],
