@@ -1,5 +1,5 @@
 // Which connections carry a request now. Node counts one that never sent anything as busy, which would hold up every stop.
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 export interface Traffic {
@@ -15,7 +15,7 @@ export interface Traffic {
 /** ms; the request follows the handshake, on a busy machine a little later. */
 const firstRequestWithin = 200
 
-export function createTraffic(): Traffic {
+export function createTraffic(unreadWithin = 30_000): Traffic {
   const sockets = new Set<Socket>()
   const silent = new Set<Socket>()
   const running = new Map<ServerResponse, Socket>()
@@ -24,6 +24,11 @@ export function createTraffic(): Traffic {
     setTimeout(() => {
       if (silent.has(socket)) socket.destroy()
     }, firstRequestWithin).unref()
+  /** Its answer is out, whoever asked, and no other timer of the server counts in mid-body. */
+  const dropUnread = (request: IncomingMessage) =>
+    setTimeout(() => {
+      if (!request.complete) request.socket.destroySoon()
+    }, unreadWithin).unref()
   return {
     connect(socket) {
       sockets.add(socket)
@@ -42,6 +47,7 @@ export function createTraffic(): Traffic {
       response.once('close', () => {
         running.delete(response)
         if (state.hushed) socket.end()
+        else if (!response.req.complete && !socket.destroyed) dropUnread(response.req)
       })
     },
     hush() {
