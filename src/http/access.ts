@@ -82,7 +82,7 @@ export function startAccess(options: AccessOptions): Access {
       // Before the key is looked at: a limited guesser must not learn that it was right.
       if (attempts.waitFor(address) > 0) return 'limited'
       if (holdsKey(state.digests, authorization)) return 'ok'
-      attempts.note(address)
+      attempts.note(address, authorization)
       if (attempts.waitFor(address) > 0) log.warn({ address }, 'too many wrong access keys from one address')
       return 'unauthorized'
     },

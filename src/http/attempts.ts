@@ -1,11 +1,12 @@
 // Who guessed keys, and how often: a bucket of failures per address that leaks. Bounded: of too many addresses the one that has been
 // quiet the longest is forgotten.
+import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 
 export interface Attempts {
-  /** One wrong key from there. */
-  note(address: string): void
+  /** One wrong key from there; the same one again is a client with an old key, not a guess. */
+  note(address: string, key: string): void
   /** s until this address may try again; 0: now. */
   waitFor(address: string): number
 }
@@ -16,19 +17,27 @@ const burst = 30
 const leak = 2000
 const mostAddresses = 4096
 
-type Bucket = { failures: number; at: number }
+/** Wrong keys that are told from new ones: as many clients with old keys behind one address. */
+const mostKnown = 8
+
+/** `known`: digests, the last ones used last. */
+type Bucket = { failures: number; at: number; known: readonly string[] }
 
 export function createAttempts(clock: Clock): Attempts {
   const buckets = new Map<string, Bucket>()
   const levelOf = (bucket: Bucket | undefined) =>
     bucket ? Math.max(0, bucket.failures - (clock.now() - bucket.at) / leak) : 0
   return {
-    note(address) {
+    note(address, key) {
       const place = toPlace(address)
-      const failures = Math.min(burst, levelOf(buckets.get(place)) + 1)
+      const bucket = buckets.get(place)
+      const print = createHash('sha256').update(key).digest('base64')
+      const others = bucket?.known.filter((one) => one !== print) ?? []
+      const isNew = others.length === (bucket?.known.length ?? 0)
+      const failures = Math.min(burst, levelOf(bucket) + (isNew ? 1 : 0))
       // Set anew, so that the order of the map is that of the last failures.
       buckets.delete(place)
-      buckets.set(place, { failures, at: clock.now() })
+      buckets.set(place, { failures, at: clock.now(), known: [...others, print].slice(-mostKnown) })
       if (buckets.size <= mostAddresses) return
       for (const oldest of buckets.keys()) return void buckets.delete(oldest)
     },

@@ -70,9 +70,15 @@ test('who guesses is held off for a while, others and callers without a key are 
   expect(judge('key')).toBe('limited')
 })
 
+test('clients that go on with old keys lock nobody out who comes from the same address', () => {
+  const { judge } = start({ accessKey: 'key' })
+  for (let at = 0; at < 400; at += 1) expect(judge(`old ${at % 8}`)).toBe('unauthorized')
+  expect(judge('key')).toBe('ok')
+})
+
 test('the table of guessers is bounded', () => {
   const { judge } = start({ accessKey: 'key' })
-  for (let at = 0; at < 30; at += 1) judge('guess', 'first')
+  for (let at = 0; at < 30; at += 1) judge(`guess ${at}`, 'first')
   expect(judge('guess', 'first')).toBe('limited')
   for (let at = 0; at < 5000; at += 1) judge('guess', `10.${at}`)
   expect(judge('guess', 'first')).toBe('unauthorized')
