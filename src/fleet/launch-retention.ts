@@ -18,7 +18,7 @@ export interface LaunchRetention {
 }
 
 export function createLaunchRetention(deps: {
-  records: LaunchRecords
+  records: Pick<LaunchRecords, 'all' | 'get' | 'remove'>
   limits: LaunchLimits
   clock: Clock
   log: Log
@@ -27,10 +27,11 @@ export function createLaunchRetention(deps: {
   const forget = async (id: string) => {
     const record = records.get(id)
     if (!record) return
-    await records.remove(id)
+    // The log first: nobody would look for one whose record is gone.
     await unlink(record.logPath).catch((error: unknown) => {
       if (codeOf(error) !== 'ENOENT') log.warn({ launch: id, why: messageOf(error) }, 'log of a launch not removed')
     })
+    await records.remove(id)
   }
   return {
     forget,

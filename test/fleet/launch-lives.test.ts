@@ -1,11 +1,16 @@
 // What becomes of launches while the daemon comes and goes, and of those that wait, idle or are forgotten.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
 import type { LaunchRequest } from '../../src/api/launches.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { silentLog } from '../../src/core/log.ts'
+import type { LaunchRecord } from '../../src/fleet/launch-record.ts'
 import type { Launches } from '../../src/fleet/launches.ts'
-import { pickExpired } from '../../src/fleet/launch-retention.ts'
+import { createLaunchRetention, pickExpired } from '../../src/fleet/launch-retention.ts'
 import { eventually } from '../support/eventually.ts'
+import { tempDir } from '../support/temp-dir.ts'
 import { fleetBed, toConfig, toGpus } from './bed.ts'
 
 const toAsk = (gpu_ids: readonly number[] | null, more: Partial<LaunchRequest> = {}): LaunchRequest => ({
@@ -224,6 +229,21 @@ test('only so many launches that have ended are kept, and their logs go with the
   await launches.forget(ids[3]!)
   expect(launches.get(ids[3]!)).toBeUndefined()
   await expect(launches.forget('x')).rejects.toMatchObject({ status: 404, message: 'Unknown launch_id: x' })
+})
+
+test('of a launch that is forgotten the log goes first: a daemon that dies between the two still knows of it', async () => {
+  const root = await tempDir()
+  const logPath = join(root, 'launch.log')
+  await writeFile(logPath, 'x')
+  const left: string[][] = []
+  const records = {
+    all: signal([]),
+    get: () => ({ logPath }) as LaunchRecord,
+    remove: async () => void left.push(await readdir(root)),
+  }
+  const limits = { count: 0, age: 0, bytes: 0 }
+  await createLaunchRetention({ records, limits, clock: systemClock, log: silentLog }).forget('x')
+  expect(left).toEqual([[]])
 })
 
 test('what is kept is bounded by number, age and bytes; the oldest go first', () => {
