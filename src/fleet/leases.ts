@@ -84,8 +84,4 @@ export class Leases {
       ? { kind: 'foreign', usedMiB, totalMiB }
       : { kind: 'free' }
   }
-
-  get held(): ReadonlyMap<number, string> {
-    return this.#held
-  }
 }
