@@ -46,7 +46,7 @@ function toKey(given: string): string {
       remedy: `leave ${key} out`,
     })
   // Every user of the machine can read a command line, and the record of a launch is kept.
-  if (key === 'hf_token')
+  if (key.startsWith('hf_t') && 'hf_token'.startsWith(key))
     throw new Refusal('launch-argument-secret', 400, 'extra_kwargs.hf_token: set HF_TOKEN in the env file instead')
   return key
 }
