@@ -1,4 +1,5 @@
 // Inference on one launch: completions, embeddings, tokens.
+import type { Completion as WireCompletion, TokenChunk } from '../api/inference.ts'
 import { type Call, type Inference, inferenceService, tokenService } from './inference.ts'
 import { type Sampling, toSampling } from './request.ts'
 
@@ -67,13 +68,11 @@ export function createGeneration(id: string, inference: Inference): Generation {
         prompts: typeof prompts === 'string' ? [prompts] : prompts,
         ...toSampling(options),
       }
-      for await (const one of inference.stream<WireToken>(`${tokenService}/TokenStream`, request, options))
+      for await (const one of inference.stream<TokenChunk>(`${tokenService}/TokenStream`, request, options))
         yield toToken(one)
     },
   }
 }
-
-type WireCompletion = { text: string; prompt_tokens: number; completion_tokens: number }
 
 const toCompletion = ({ text, prompt_tokens, completion_tokens }: WireCompletion): Completion => ({
   text,
@@ -81,15 +80,7 @@ const toCompletion = ({ text, prompt_tokens, completion_tokens }: WireCompletion
   completionTokens: completion_tokens,
 })
 
-type WireToken = {
-  index: number
-  text: string
-  finish_reason?: string
-  prompt_tokens?: number
-  completion_tokens?: number
-}
-
-const toToken = ({ index, text, ...last }: WireToken): Token => ({
+const toToken = ({ index, text, ...last }: TokenChunk): Token => ({
   index,
   text,
   ...(last.finish_reason !== undefined && { finishReason: last.finish_reason }),

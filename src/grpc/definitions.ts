@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { ServiceDefinition } from '@grpc/grpc-js'
 import { load, type MessageTypeDefinition, type PackageDefinition } from '@grpc/proto-loader'
-import type { Completion, TokenChunk } from './messages.ts'
+import type { Completion, TokenChunk } from '../api/inference.ts'
 
 export type Definitions = {
   inference: ServiceDefinition

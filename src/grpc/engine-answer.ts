@@ -1,6 +1,6 @@
 // What engines answer, read with care: an answer of another shape is a failure with words, never a wrong result. Pure.
 import type { EngineAnswer } from './engine-exchange.ts'
-import type { Completion } from './messages.ts'
+import type { Completion } from '../api/inference.ts'
 
 /** The engine said no: its own words. */
 export class EngineRefused extends Error {

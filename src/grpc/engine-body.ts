@@ -1,6 +1,6 @@
 // What the engine is asked for one prompt or text, as JSON. Pure.
 import { isAtLeast } from '../engine/profile.ts'
-import type { CompleteRequest, GuidedDecoding } from './messages.ts'
+import type { CompleteRequest, GuidedDecoding } from '../api/inference.ts'
 
 /** The rest of a body, to which each prompt is added: a big schema is rendered once, not a thousand times. */
 export type CommonBody = string

@@ -6,7 +6,7 @@ import type { Outlet } from './batch.ts'
 import type { Desk, Line } from './desk.ts'
 import { EngineRefused, at, parseJson, parseUsage, toRefused } from './engine-answer.ts'
 import type { ChunkSink } from './engine-exchange.ts'
-import type { TokenChunk } from './messages.ts'
+import type { TokenChunk } from '../api/inference.ts'
 
 export type TokenPlan = {
   count: number

@@ -11,7 +11,7 @@ import type { EngineAnswer } from './engine-exchange.ts'
 import { createEngines, type Engines } from './engines.ts'
 import { type CallFacts, judgeCall } from './judge-call.ts'
 import type { Share } from './look-ahead.ts'
-import type { CompleteRequest, EmbedRequest } from './messages.ts'
+import type { CompleteRequest, EmbedRequest } from '../api/inference.ts'
 import { runTokens, type TokenPlan } from './token-stream.ts'
 
 /** Where the results of a call go. */

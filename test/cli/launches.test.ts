@@ -1,35 +1,13 @@
 // The verbs about launches against a daemon that really runs.
-import { type ChildProcess, spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { LaunchResponse } from '../../src/api/launches.ts'
 import { runCommand } from '../../src/cli/main.ts'
 import { pickLaunch } from '../../src/cli/pick-launch.ts'
 import { startLaunchWorld } from '../conformance/launch-world.ts'
 import { model } from '../machine/asks.ts'
-import type { World } from '../machine/world.ts'
 import { eventually } from '../support/eventually.ts'
-
-type Outcome = { code: number; out: string; err: string }
-
-const bin = join(import.meta.dirname, '../../src/bin.ts')
-
-function start(world: World, words: readonly string[]): ChildProcess {
-  const env = { PATH: process.env['PATH'], GONKA_SOCKET: world.machine.socket }
-  const child = spawn(process.execPath, [bin, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  return child
-}
-
-async function call(world: World, ...words: string[]): Promise<Outcome> {
-  const child = start(world, words)
-  const parts = { out: '', err: '' }
-  child.stdout?.on('data', (part: Buffer) => (parts.out += part.toString()))
-  child.stderr?.on('data', (part: Buffer) => (parts.err += part.toString()))
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
-  return { code: code ?? 128, ...parts }
-}
+import { call, start } from '../machine/command.ts'
 
 test(
   'a launch from the first word to the last: launch, launches, complete, logs, stats, stop',

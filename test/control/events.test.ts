@@ -110,11 +110,13 @@ test('an unknown launch is 404; a reader that leaves and one that reads nothing 
   }
   const reader = await read(bed, 'a')
   reader.response.pause()
-  await eventually('it is no longer pulled from', async () => {
-    const before = pulled.count
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    return before > 0 && pulled.count === before
-  })
+  const seen = { count: 0 }
+  const rests = () => {
+    const before = seen.count
+    seen.count = pulled.count
+    return before > 0 && seen.count === before
+  }
+  await eventually('it is no longer pulled from', rests, 15_000, 200)
   // What the sockets take: a few MiB.
   expect(pulled.count * line.length).toBeLessThan(64 * 1024 * 1024)
   reader.response.destroy()

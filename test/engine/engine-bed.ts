@@ -1,7 +1,9 @@
 // What the tests of a life share: a rehearsal engine with knobs in a folder of its own, ended when the test is over.
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { createLog, type Log } from '../../src/core/log.ts'
+import { adoptBody } from '../../src/core/body.ts'
+import { createLog, type Log, silentLog } from '../../src/core/log.ts'
+import { readProcStat } from '../../src/core/proc.ts'
 import { createSecrets } from '../../src/core/secrets.ts'
 import { until } from '../../src/core/watch.ts'
 import { buildArgv } from '../../src/engine/argv.ts'
@@ -71,3 +73,11 @@ export function endedAfterwards(life: EngineLife): EngineLife {
 
 export const whenPhase = (life: EngineLife, phase: Phase): Promise<Phase> =>
   until(life.phase, (now) => now === phase, AbortSignal.timeout(20_000))
+
+export const alive = (pid: number): boolean => readProcStat(pid) !== undefined
+
+/** Of everything that belongs to the life, as the next daemon would see it. */
+export async function pidsOf(bed: Bed, life: EngineLife): Promise<readonly number[]> {
+  const body = await adoptBody(join(bed.deps.livesFolder, life.id), { log: silentLog })
+  return (await body?.pids()) ?? []
+}

@@ -2,19 +2,9 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { adoptBody } from '../../src/core/body.ts'
-import { silentLog } from '../../src/core/log.ts'
-import { readProcStat } from '../../src/core/proc.ts'
-import { adoptEngines, type EngineLife, startEngine } from '../../src/engine/life.ts'
+import { adoptEngines, startEngine } from '../../src/engine/life.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Bed, endedAfterwards, engineBed, program, start, whenPhase } from './engine-bed.ts'
-
-const alive = (pid: number): boolean => readProcStat(pid) !== undefined
-
-async function pidsOf(bed: Bed, life: EngineLife): Promise<readonly number[]> {
-  const body = await adoptBody(join(bed.deps.livesFolder, life.id), { log: silentLog })
-  return (await body?.pids()) ?? []
-}
+import { alive, endedAfterwards, engineBed, pidsOf, program, start, whenPhase } from './engine-bed.ts'
 
 test('folders that cannot be made cost nothing where there is a spare place, and a launch that fails leaves nothing', async () => {
   const bed = await engineBed()

@@ -2,19 +2,9 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { adoptBody } from '../../src/core/body.ts'
-import { silentLog } from '../../src/core/log.ts'
-import { readProcStat } from '../../src/core/proc.ts'
-import { adoptEngines, type EngineLife } from '../../src/engine/life.ts'
+import { adoptEngines } from '../../src/engine/life.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Bed, endedAfterwards, engineBed, program, start, whenPhase } from './engine-bed.ts'
-
-const alive = (pid: number): boolean => readProcStat(pid) !== undefined
-
-async function pidsOf(bed: Bed, life: EngineLife): Promise<readonly number[]> {
-  const body = await adoptBody(join(bed.deps.livesFolder, life.id), { log: silentLog })
-  return (await body?.pids()) ?? []
-}
+import { alive, endedAfterwards, engineBed, pidsOf, program, start, whenPhase } from './engine-bed.ts'
 
 test('a stop leaves nothing but the log: no process, no port, no folder', async () => {
   const bed = await engineBed()

@@ -1,36 +1,11 @@
 // The command line against a daemon that really runs, and against none.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { startWorld, type World } from './world.ts'
-
-type Outcome = { code: number; out: string; err: string }
-
-const bin = join(import.meta.dirname, '../../src/bin.ts')
-
-function start(world: World, words: readonly string[]): ChildProcess {
-  const env = {
-    PATH: process.env['PATH'],
-    GONKA_SOCKET: world.machine.socket,
-    GONKA_ENV_FILE: world.machine.envFile,
-    ...world.environment,
-  }
-  const child = spawn(process.execPath, [bin, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  return child
-}
-
-async function call(world: World, ...words: string[]): Promise<Outcome> {
-  const child = start(world, words)
-  const parts = { out: '', err: '' }
-  child.stdout?.on('data', (part: Buffer) => (parts.out += part.toString()))
-  child.stderr?.on('data', (part: Buffer) => (parts.err += part.toString()))
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
-  return { code: code ?? 128, ...parts }
-}
+import { startWorld } from './world.ts'
+import { call, start } from './command.ts'
 
 test(
   'a node that works answers every verb in words and, where it prints facts, in JSON',

@@ -1,4 +1,5 @@
-// The messages of api/inference.proto as proto-loader gives them: what was not sent is absent, lists are never.
+// The messages of inference.proto as proto-loader gives them, at the service and at its client: what was not sent is absent, lists
+// are never.
 
 export type GuidedDecoding = { choice: string[]; json_schema?: string; regex?: string; grammar?: string }
 
