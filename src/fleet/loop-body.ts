@@ -158,7 +158,7 @@ async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): P
   }
   const files = planner.filesOf(effective.ask).peek()
   // A model that comes anew may cure what was pointless to try again.
-  if (files.kind === 'ready' && memory.filesWere !== undefined && memory.filesWere !== 'ready') roster.forgetAll()
+  if (files.kind === 'ready' && memory.filesWere !== undefined && memory.filesWere !== 'ready') roster.forgetFailures()
   memory.filesWere = files.kind
   const fresh = await planner.resolve(effective.ask, effective.owner)
   const old = memory.standing

@@ -133,8 +133,8 @@ export class Roster {
   }
 
   /** The files of the models came anew: what was pointless before may work now. */
-  forgetAll(): void {
-    this.#history.clear()
+  forgetFailures(): void {
+    for (const history of this.#history.values()) history.failures = []
   }
 
   /** An order starts at once what only waits; it does not make a pointless start a sensible one. */

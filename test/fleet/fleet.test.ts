@@ -70,6 +70,25 @@ test('engines of the daemon before are kept after a restart, loading ones as wel
   await eventually('restarted once', () => second.engines.value.some((one) => !one.adopted && one.restarts === 1))
 })
 
+test('a restart is counted also where the daemon adopted the engine before it had looked at the files', async () => {
+  const { start, end, world, alive, clock, filesOf } = await fleetBed({}, 1)
+  const first = start()
+  await alive(1)
+  world.ready()
+  await end(first, 'restart')
+  const ready = filesOf('Test/A').peek()
+  filesOf('Test/A').value = { kind: 'looking' }
+  const second = start()
+  await eventually('a pass after the adoption', () => second.status.value.health === 'ok')
+  filesOf('Test/A').value = ready
+  world.crash(world.alive()[0]!)
+  const restarted = await eventually('another one', () => {
+    clock.advance(600)
+    return second.engines.value.find((one) => !one.adopted && one.pid !== undefined)
+  })
+  expect(restarted.restarts).toBe(1)
+})
+
 test('engines are kept after a restart whatever the operator says about the order of devices', async () => {
   const { start, end, world, alive, root } = await fleetBed()
   const config = toConfig(root, {}, { engineEnv: { CUDA_DEVICE_ORDER: 'FASTEST_FIRST', NCCL_DEBUG: 'WARN' } })
