@@ -38,6 +38,8 @@ export async function endEngines(intent: Intent, deps: EndDeps): Promise<void> {
   })
   await Promise.race([stopAll(deps), late])
   bound.abort()
+  // What he wanted the GPUs for has ended with everything else.
+  book.set('operator', undefined)
   await keepState(book, clock)
 }
 

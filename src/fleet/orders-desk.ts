@@ -60,7 +60,9 @@ export class OrdersDesk implements Orders {
     this.upStatus = computed(() => {
       const { kind, startedAt, cancelled } = this.#intent.value
       const elapsed = () => (deps.clock.now() - startedAt) / 1000
-      return describeUp(kind === 'run' ? deps.report.value.progress : cancelled ? 'cancelled' : 'stopped', elapsed)
+      // A stop of before a restart of the daemon shows in the wishes alone.
+      const runs = kind === 'run' && judgeEffective(deps.book.wishes.value).kind !== 'stopped'
+      return describeUp(runs ? deps.report.value.progress : cancelled ? 'cancelled' : 'stopped', elapsed)
     })
     this.service = computed(() =>
       judgeEffective(deps.book.wishes.value).kind === 'run' && deps.engines.value.alive ? 'INFERENCE' : 'STOPPED',
@@ -98,7 +100,10 @@ export class OrdersDesk implements Orders {
     this.#replace({ ...this.#newIntent('stop'), cancelled, overFailed: this.#hasFailed() })
   }
 
-  /** The operator's stop of the node: engines end at once, and their GPUs are free until a broker or the operator wants them. */
+  /**
+   * The operator's stop of the node: engines end at once, and their GPUs are free until he takes it back. It outranks the
+   * broker, which would undo it within a minute: it orders what does not run again and again, by itself.
+   */
   halt(): void {
     const { book, bootId, clock } = this.#deps
     book.set('operator', { kind: 'stop', at: clock.wall(), bootId })
@@ -132,6 +137,7 @@ export class OrdersDesk implements Orders {
     const { book, clock, resolve, forgive } = this.#deps
     if (ask.model.trim() === '') throw new Refusal('impossible-order', 400, 'the order names no model')
     await Promise.all([book.load(), this.#deps.whenCounted()])
+    if (book.wishes.peek().operator?.kind === 'stop') throw refuseHalted(ask)
     const next = await resolve(ask)
     if (next.kind === 'impossible') throw refuseImpossible(ask, next.problem)
     const configured = book.wishes.peek().configuration
@@ -144,7 +150,6 @@ export class OrdersDesk implements Orders {
     if (current && !same) this.#refuseOther(ask, current, turns)
     if (current && !same) this.#turns = [...this.#turns, { at: clock.now(), ask }].slice(-16)
     this.#conflict = undefined
-    book.set('operator', undefined)
     book.set('broker', own ? undefined : { kind: 'run', ask, at: clock.wall(), bootId: this.#deps.bootId })
     forgive()
     return this.#want(same)
@@ -277,6 +282,13 @@ function refuseBusy(ask: Ask, current: Ask): Refusal {
   const what = ask.model === current.model ? `${current.model} with other arguments` : current.model
   return new Refusal('startup-in-progress', 409, `cannot start ${ask.model}: ${what} is starting`, {
     remedy: 'poll /api/v1/inference/up/status, or stop it first',
+  })
+}
+
+/** 409: what a broker may try again; it names nothing that would help it to get round. */
+function refuseHalted(ask: Ask): Refusal {
+  return new Refusal('node-stopped-by-operator', 409, `cannot start ${ask.model}: the operator has stopped this node`, {
+    remedy: 'the operator starts it again with `gonka-node launch --node`',
   })
 }
 

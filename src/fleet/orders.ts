@@ -15,7 +15,8 @@ export type UpStatus = {
 export interface Orders {
   /**
    * Un-parks, joins a load in progress, or reloads; resolves when an engine serves what was ordered.
-   * @throws Refusal 409 `startup-in-progress` while a different model is starting, 409 `orders-conflict` (D5), 400 `impossible-order`
+   * @throws Refusal 409 `startup-in-progress` while a different model is starting, 409 `orders-conflict` (D5) or
+   * `node-stopped-by-operator`, 400 `impossible-order`
    * @throws the caller's abort reason; the order itself stays
    */
   up(order: UpOrder, caller: AbortSignal): Promise<void>

@@ -33,7 +33,7 @@ export function startLaunches(deps: LaunchesDeps): Launches {
   const { records, desk, gate, node, retention, orders, ending } = deps
   const views = { ...deps, node: node.response, pauses: desk.pauses }
   const all = createLaunchViews(views)
-  const find = (id: string) => all.peek().find((one) => one.launch_id === id)
+  const find = (id: string) => findIn(all.peek(), id)
   const get = (id: string): LaunchResponse => {
     const found = find(id)
     if (!found) throw new Refusal('launch-unknown', 404, `Unknown launch_id: ${id}`)
@@ -66,13 +66,15 @@ export function startLaunches(deps: LaunchesDeps): Launches {
         throw new Refusal('launch-not-ended', 409, `Launch ${id} has not ended (state=${state})`)
       await retention.forget(id)
     },
-    readLog: async (id, offset, most) => readLog(toSource(get(id), deps, find), offset, most),
-    followLog: (id, offset, abort) => followLog(toSource(get(id), deps, find), offset, abort),
+    readLog: async (id, offset, most) => readLog(toSource(get(id), deps, all), offset, most),
+    followLog: (id, offset, abort) => followLog(toSource(get(id), deps, all), offset, abort),
     upstreams: (id): readonly Upstream[] => pickMembers(id, deps).map((one) => one.life.upstream),
     endsWithin: 5000,
     end: () => records.flush(),
   }
 }
+
+const findIn = (all: readonly LaunchResponse[], id: string) => all.find((one) => one.launch_id === id)
 
 function pickMembers(id: string, { members, node }: LaunchesDeps): readonly Member[] {
   const isIts = (one: Member) => (id === node.id() ? isOfNode(one) : toLaunchId(one.plan.owner) === id)
@@ -91,13 +93,13 @@ function toEnded(id: string, all: Launches['all'], { node, claim }: LaunchesDeps
 }
 
 /** Of the node's own, the log of its first engine. */
-function toSource({ launch_id: id }: LaunchResponse, deps: LaunchesDeps, find: Launches['get']): LogSource {
+function toSource({ launch_id: id }: LaunchResponse, deps: LaunchesDeps, all: Launches['all']): LogSource {
   const path = id === deps.node.id() ? pickMembers(id, deps)[0]?.life.logPath : deps.records.get(id)?.logPath
-  return { path: path ?? '', hasEnded: () => isTerminal(find(id)?.state ?? 'stopped') }
+  return { path: path ?? '', ended: computed(() => isTerminal(findIn(all.value, id)?.state ?? 'stopped')) }
 }
 
 function refuseNode(id: string): Refusal {
   return new Refusal('launch-of-node', 409, `Launch ${id} is the model of this node; it is stopped by force alone`, {
-    remedy: 'repeat it with force, and the node serves nothing until its broker or you start it again',
+    remedy: 'repeat it with force, and the node serves nothing until you start it again, whatever its broker orders',
   })
 }

@@ -89,7 +89,7 @@ function describeProgress(facts: FleetFacts): { health: Health; summary: string;
       return facts.idle
     case 'parked':
       if (facts.stoppedBy === 'operator') {
-        const summary = "stopped by the operator until `gonka-node launch --node` or the broker's next order"
+        const summary = 'stopped by the operator until `gonka-node launch --node`; orders of a broker are refused'
         return { health: 'off', summary: views.length > 0 ? `${summary}; engines end` : summary }
       }
       return {

@@ -102,3 +102,40 @@ test('an up that comes before the GPUs are counted is compared once they are, no
   expect(second.planned.value?.owner).toBe('configuration')
   expect(world.launches).toHaveLength(2)
 })
+
+test('what the operator stopped no broker starts, not even after a restart of the daemon, until he takes it back', async () => {
+  const { fleet, world, start, end, clock, alive } = await serving()
+  const halt = async (one: Fleet) => {
+    const own = await eventually('the own launch', () => one.launches.all.value[0])
+    expect(await one.launches.stop(own.launch_id, { force: true, within: 5000 })).toMatchObject({ state: 'stopped' })
+  }
+  /** As a broker does it each time it looks: stop, then up. */
+  const refuses = async (one: Fleet) => {
+    one.orders.stop()
+    const told = {
+      code: 'node-stopped-by-operator',
+      status: 409,
+      remedy: expect.stringContaining('launch --node') as string,
+    }
+    await expect(one.orders.up(same, forever)).rejects.toMatchObject(told)
+    await expect(one.orders.upAsync(order('Test/B'))).rejects.toMatchObject(told)
+    expect(one.orders.upStatus.value).toEqual({ status: 'not_started', isStarting: false, isRunning: false })
+    expect(one.orders.service.value).toBe('STOPPED')
+  }
+  await halt(fleet)
+  await refuses(fleet)
+  await end(fleet, 'restart')
+  const second = start()
+  await eventually('said', () => second.status.value.summary.startsWith('stopped by the operator'))
+  clock.advance(120_000)
+  await refuses(second)
+  expect(world.alive()).toEqual([])
+  await second.launches.startNode()
+  await alive(2)
+  world.ready()
+  await second.orders.up(same, forever)
+  await halt(second)
+  await end(second, 'stop')
+  start()
+  await alive(2)
+})
