@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { appendFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
 import { judgeCut, readLogPiece } from '../../src/core/log-chunk.ts'
 import { followLog } from '../../src/fleet/launch-log.ts'
@@ -61,12 +62,26 @@ test('the head that a bound cut off is skipped, and offsets stay', async () => {
 test('a log is followed while it is written, until its launch has ended', async () => {
   const path = join(await tempDir(), 'log')
   await writeFile(path, 'one\n')
-  let over = false
+  const ended = signal(false)
   const seen: string[] = []
-  for await (const { content } of followLog({ path, hasEnded: () => over }, 0, AbortSignal.timeout(10_000))) {
+  for await (const { content } of followLog({ path, ended }, 0, AbortSignal.timeout(10_000))) {
     seen.push(content)
     if (seen.length === 1) await appendFile(path, 'two\n')
-    else over = true
+    else ended.value = true
   }
   expect(seen.join('')).toBe('one\ntwo\n')
+})
+
+test('who follows a log that rests hears at once that its launch has ended', async () => {
+  const path = join(await tempDir(), 'log')
+  await writeFile(path, 'one\n')
+  const ended = signal(false)
+  const reader = followLog({ path, ended }, 0, AbortSignal.timeout(10_000))
+  await reader.next()
+  const over = reader.next()
+  // It has asked before: without being told it would look again after 5 s.
+  const began = performance.now()
+  ended.value = true
+  expect(await over).toEqual({ done: true, value: undefined })
+  expect(performance.now() - began).toBeLessThan(3000)
 })
