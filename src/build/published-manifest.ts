@@ -7,15 +7,16 @@ export type Manifest = {
   [field: string]: unknown
 }
 
-/** What the client needs; the daemon needs more, and npm has no field for that. */
+/** What the client needs; the daemon needs more, npm has no field for that, and so the program looks by itself. */
 const clientEngine = '>=20.3'
+const program = 'dist/checked-bin.js'
 
 export function toPublished(ours: Manifest): Manifest {
   const { scripts: _, devDependencies: __, optionalDependencies: ___, ...rest } = ours
   return {
     ...rest,
     files: ['dist', '!dist/package.json.ours', 'systemd', 'profile.d'],
-    bin: mapValues(ours.bin, toCompiled),
+    bin: mapValues(ours.bin, () => program),
     exports: mapValues(ours.exports, toCompiled),
     engines: { ...ours.engines, node: clientEngine },
   }

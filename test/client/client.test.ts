@@ -1,6 +1,6 @@
 // The published client against the daemon: installed from a packed package, run by plain Node.js, and every method.
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -100,10 +100,29 @@ await launch.complete(['x'], { maxToken: 1 })
       'node',
     ]
     await promisify(execFile)(process.execPath, [tsc, ...flags, 'typed.ts'], { cwd: project, timeout: 60_000 })
-    const bin = join(project, 'node_modules/gonka-node/dist/bin.js')
-    const { stdout } = await promisify(execFile)(process.execPath, [bin, 'version'], { timeout: 20_000 })
+    const { stdout } = await promisify(execFile)(process.execPath, [await findProgram(), 'version'], {
+      timeout: 20_000,
+    })
     expect(stdout).toMatch(/^gonka-node \d/)
   })
+
+  test.skipIf(otherNode === undefined)('says which Node.js the program needs, where it is an older one', async () => {
+    const failed = promisify(execFile)(otherNode ?? '', [await findProgram(), 'run'], { timeout: 20_000 })
+    await expect(failed).rejects.toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^gonka-node needs Node\.js 24 or newer, and this is v2\d\.\S+; .*\n$/),
+    })
+  })
+
+  /** As npm would link it. */
+  async function findProgram(): Promise<string> {
+    const installed = join(shared.project ?? '', 'node_modules/gonka-node')
+    const { bin } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as {
+      bin: Record<string, string>
+    }
+    return join(installed, bin['gonka-node'] ?? '')
+  }
 })
 
 test('generates: whole, as a stream in order, token by token, guided; a wrong task is told', async () => {
