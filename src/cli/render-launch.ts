@@ -34,7 +34,8 @@ export function renderLaunches(launches: readonly LaunchResponse[], out: Output,
 
 /** `loading weights, 40 %, 12 s`, or where it stands in the queue; empty where there is nothing to say. */
 export function renderProgress({ progress, queue_position, diagnosis, error }: LaunchResponse): string {
-  if (queue_position !== undefined) return `waits for GPUs, place ${queue_position} in the queue`
+  const held = progress?.stage?.replace(/^waiting for GPUs:?/, '') ?? ''
+  if (queue_position !== undefined) return `waits for GPUs, place ${queue_position} in the queue${held && `:${held}`}`
   if (diagnosis) return `${diagnosis.title} [${diagnosis.code}]`
   if (error) return error.trim().split('\n').at(-1) ?? ''
   const { stage, percent, seconds } = progress ?? {}

@@ -32,6 +32,15 @@ export const launchesSlice = z.object({
     },
     false,
   ),
+  memoryWait: duration(
+    {
+      env: 'LAUNCH_MEMORY_WAIT',
+      doc: 'So long a launch waits for GPU memory that another program took after it was given the GPU, then it fails; one that may queue goes back to the queue at once',
+      shown: '5m',
+    },
+    // Below the 10 min that clients of the launch service usually wait for a model.
+    300_000,
+  ),
   keepCount: whole(
     { env: 'LAUNCH_KEEP', doc: 'So many launches that have ended are kept with their logs' },
     { min: 0, max: 100_000, absent: 200 },

@@ -2,6 +2,7 @@
 // and again; a missed event costs nothing. In doubt engines stay.
 import type { Problem } from '../api/status.ts'
 import type { GpuHolder } from './leases.ts'
+import { toLaunchId } from './launch-record.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
 import { fleetProblem } from './problems.ts'
 import type { RestartVerdict } from './restart-policy.ts'
@@ -107,12 +108,14 @@ function decideAbsent(plan: EnginePlan, kept: ReadonlySet<string>, situation: Si
     ...more,
   })
   const before = situation.observed.find((one) => !kept.has(one.id) && isInTheWay(one.plan, plan))
-  if (before) return wait(describeBefore(before, plan))
+  if (before)
+    return wait(describeBefore(before, plan), before.phase === 'ending' ? {} : toHeldProblem(plan, before.plan))
   const holders = plan.gpus.map((gpu) => ({ gpu, holder: situation.gpu(gpu) }))
   for (const { gpu, holder } of holders) {
     if (holder.kind === 'leased') return wait(`GPU ${gpu} is held by ${holder.life}`)
     const owner = situation.reserved?.(gpu)
-    if (owner !== undefined && owner !== toGroup(plan.owner)) return wait(`GPU ${gpu} is taken by ${owner}`)
+    if (owner !== undefined && owner !== toGroup(plan.owner))
+      return wait(`GPU ${gpu} is taken by ${owner}`, toHeldProblem(plan, { owner, gpus: [gpu] }))
     if (claimed.has(gpu)) return wait(`GPU ${gpu} is about to be taken by another engine`)
   }
   const verdict = situation.restart(plan)
@@ -124,9 +127,10 @@ function decideAbsent(plan: EnginePlan, kept: ReadonlySet<string>, situation: Si
     })
   for (const { gpu, holder } of holders) {
     if (holder.kind !== 'foreign') continue
-    const evidence = `GPU ${gpu}: ${holder.usedMiB} of ${holder.totalMiB} MiB in use while no engine of ours is on it`
-    return wait(`memory of GPU ${gpu} is held by another process`, {
-      problem: fleetProblem('gpu-memory-taken', evidence),
+    const { usedMiB, totalMiB, who } = holder
+    const by = who === undefined ? 'in use while no engine of ours is on it' : `in use by ${who}`
+    return wait(`memory of GPU ${gpu} is held by ${who ?? 'another process'}`, {
+      problem: fleetProblem('gpu-memory-taken', `GPU ${gpu}: ${usedMiB} of ${totalMiB} MiB ${by}`),
     })
   }
   for (const gpu of plan.gpus) claimed.add(gpu)
@@ -151,6 +155,15 @@ function describeBefore({ id, plan: old }: Observed, plan: EnginePlan): string {
   const shared = old.gpus.find((gpu) => plan.gpus.includes(gpu))
   const isOther = toGroup(old.owner) !== toGroup(plan.owner)
   return isOther && shared !== undefined ? `GPU ${shared} is held by ${old.owner}` : `engine ${id} is still ending`
+}
+
+/** Of the node's own model: what a person launched there stands until he ends it. */
+function toHeldProblem(plan: EnginePlan, { owner, gpus }: Pick<EnginePlan, 'owner' | 'gpus'>): { problem?: Problem } {
+  const id = toLaunchId(owner)
+  if (id === undefined || toGroup(plan.owner) !== 'node') return {}
+  const shared = gpus.filter((gpu) => plan.gpus.includes(gpu)).join(', ')
+  const problem = fleetProblem('gpu-held-by-launch', `GPU ${shared} is held by launch ${id}`)
+  return { problem: { ...problem, remedy: problem.remedy.replace('gonka-node stop ID', `gonka-node stop ${id}`) } }
 }
 
 function describeVerdict(verdict: Exclude<RestartVerdict, { kind: 'now' }>): string {

@@ -16,7 +16,7 @@ import { diagnose } from '../engine/diagnose.ts'
 import type { Files } from '../models/files.ts'
 import type { Step, Wanted } from './decide.ts'
 import { toLaunchArgs } from './launch-args.ts'
-import { describeProblem, launchOwner, type LaunchRecord, toLaunchId } from './launch-record.ts'
+import { describeProblem, launchOwner, type LaunchRecord, toDiagnosis, toLaunchId } from './launch-record.ts'
 import type { LaunchRecords } from './launch-records.ts'
 import type { Leases } from './leases.ts'
 import type { EngineLife } from './lives.ts'
@@ -39,7 +39,7 @@ export type LaunchDeskDeps = {
 }
 
 /** Why a launch that has its GPUs has no engine yet. */
-export type Pause = { why: string; percent?: number | undefined }
+export type Pause = { why: string; percent?: number | undefined; problem?: Problem | undefined }
 
 export class LaunchDesk implements LaunchEvents {
   readonly #deps: LaunchDeskDeps
@@ -130,7 +130,7 @@ export class LaunchDesk implements LaunchEvents {
         this.ended(record.id, resolved.problem)
         continue
       }
-      if (resolved.kind === 'waiting') pauses.set(record.id, { why: resolved.why, percent: readPercent(resolved) })
+      if (resolved.kind === 'waiting') pauses.set(record.id, toPause(resolved))
       wanted.push({ group, mode: 'run', resolved })
     }
     const before = this.#files.peek()
@@ -142,11 +142,12 @@ export class LaunchDesk implements LaunchEvents {
 
   /** What `decide` says of launches that cannot start yet. */
   note(steps: readonly Step[]): void {
-    const waits = steps.flatMap((step) => {
+    const waits = new Map<string, Pause>()
+    for (const step of steps) {
       const id = step.do === 'wait' ? toLaunchId(step.group) : undefined
-      return step.do === 'wait' && id !== undefined ? [[id, { why: step.why }] as const] : []
-    })
-    if (waits.length > 0) this.#pauses.value = new Map([...this.#pauses.peek(), ...waits])
+      if (step.do === 'wait' && id !== undefined) waits.set(id, { why: step.why, problem: step.problem })
+    }
+    if (waits.size > 0) this.#pauses.value = new Map([...this.#pauses.peek(), ...waits])
   }
 
   /** The models whose files launches need. */
@@ -284,11 +285,7 @@ function toWish({ id, request, gpuIds }: LaunchRecord): LaunchWish | Problem {
   }
 }
 
-function toDiagnosis({ code, title, evidence, remedy }: Problem) {
-  return { code, title, evidence, remedy }
-}
-
-function readPercent({ why }: Extract<Resolved, { kind: 'waiting' }>): number | undefined {
+function toPause({ why, problem }: Extract<Resolved, { kind: 'waiting' }>): Pause {
   const found = /downloading, (\d+) %/.exec(why)?.[1]
-  return found === undefined ? undefined : Number(found)
+  return { why, problem, percent: found === undefined ? undefined : Number(found) }
 }

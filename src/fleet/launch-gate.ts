@@ -1,6 +1,6 @@
 // Who gets GPUs: at the request, or later from the queue, first come first served. The only place that gives GPUs to launches.
 import { randomUUID } from 'node:crypto'
-import { computed, type ReadonlySignal } from '@preact/signals-core'
+import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { LaunchRequest } from '../api/launches.ts'
 import { within } from '../core/abort.ts'
 import { messageOf, Refusal } from '../core/errors.ts'
@@ -10,6 +10,7 @@ import type { Claim } from './claim.ts'
 import type { Foreigners } from './foreigners.ts'
 import { toLaunchArgs } from './launch-args.ts'
 import {
+  describeHeld,
   discoverGpus,
   type GpuAsk,
   type GpuTable,
@@ -50,9 +51,15 @@ const openBound = 20_000
 
 export class LaunchGate {
   readonly #deps: LaunchGateDeps
+  readonly #queue = signal<ReadonlyMap<string, string>>(new Map())
 
   constructor(deps: LaunchGateDeps) {
     this.#deps = deps
+  }
+
+  /** Who has what each launch in the queue waits for, as of the last pass. */
+  get queue(): ReadonlySignal<ReadonlyMap<string, string>> {
+    return this.#queue
   }
 
   /** @returns the id; its record is on disk @throws Refusal 400, 409 or 503 */
@@ -86,13 +93,30 @@ export class LaunchGate {
   /** Gives what has become free to those who wait for it. */
   promote(): void {
     const { records } = this.#deps
-    if (!records.all.peek().some(isWaiting)) return
+    if (!records.all.peek().some(isWaiting)) return this.#tell(new Map())
+    const held = new Map<string, string>()
     for (const [id, share] of this.#share(this.#discover())) {
       const record = records.get(id)
+      if (share.kind === 'held') held.set(id, describeHeld(share.by))
       if (!record || share.kind !== 'given') continue
       const { queued: _queued, ...rest } = record
       records.replace({ ...rest, gpuIds: this.#take(id, share.gpus) })
     }
+    this.#tell(held)
+  }
+
+  /** Before its engine was started another program took the memory: it waits on, in its old place, perhaps for other GPUs. */
+  giveBack(id: string): void {
+    const { records, leases } = this.#deps
+    const record = records.get(id)
+    if (!record || record.state !== 'bootstrapping') return
+    leases.unreserve(launchOwner(id))
+    records.replace({ ...record, queued: true, gpuIds: record.request.gpu_count === undefined ? record.gpuIds : [] })
+  }
+
+  #tell(held: ReadonlyMap<string, string>): void {
+    const old = this.#queue.peek()
+    if (held.size !== old.size || [...held].some(([id, text]) => old.get(id) !== text)) this.#queue.value = held
   }
 
   #share(visible: readonly number[], last?: { id: string; ask: GpuAsk }): ReadonlyMap<string, Share> {

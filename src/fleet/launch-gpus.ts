@@ -101,7 +101,15 @@ function judgeRoom(gpu: number, minFreeMiB: number, { freeMiB }: GpuTable): stri
   return minFreeMiB > 0 && free !== undefined && free < minFreeMiB ? `only ${free} MiB free` : undefined
 }
 
-export function refuseHeld(by: readonly { gpu: number; who: string }[]): Refusal {
+type Held = readonly { gpu: number; who: string }[]
+
+/** `gpu 0, 1 -> <launch id>, gpu 3 -> pid 4711 (…)`: for a person, who has eight of them. */
+export function describeHeld(by: Held): string {
+  const gpus = Map.groupBy(by, (one) => one.who)
+  return [...gpus].map(([who, its]) => `gpu ${its.map((one) => one.gpu).join(', ')} -> ${who}`).join(', ')
+}
+
+export function refuseHeld(by: Held): Refusal {
   const text = by.map(({ gpu, who }) => `gpu ${gpu} -> ${who}`).join(', ')
   return new Refusal('gpus-in-use', 409, `Requested GPUs are in use (${text})`, {
     remedy: 'stop what holds them, ask for others, or send "queue": true to wait',

@@ -8,6 +8,7 @@ import type { Log } from '../core/log.ts'
 import { startLoop } from '../core/loop.ts'
 import { toLaunchLifeId, toLogPath } from '../engine/life-folder.ts'
 import type { GpuProcesses, Inventory } from '../gpu/inventory.ts'
+import { ForeignMemory } from './foreign-memory.ts'
 import { createForeigners } from './foreigners.ts'
 import { LaunchDesk } from './launch-desk.ts'
 import { LaunchGate } from './launch-gate.ts'
@@ -66,10 +67,17 @@ export function createLaunchParts(deps: LaunchPartsDeps) {
     isOpen: launches.isOpen,
     toLog: (id) => toLog(config, id),
   })
+  const foreignMemory = new ForeignMemory({
+    ...deps,
+    foreigners,
+    patience: config.launches.memoryWait,
+    giveBack: (id) => gate.giveBack(id),
+    fail: (id, problem) => launches.ended(id, problem),
+  })
   const { keepCount: count, keepAge: age, keepBytes: bytes } = config.launches
   const retention = createLaunchRetention({ records, limits: { count, age, bytes }, clock, log })
   sweepAlways(retention, deps)
-  return { node, gate, retention }
+  return { node, gate, foreignMemory, retention }
 }
 
 function sweepAlways(retention: LaunchRetention, { records, log, clock, ending }: LaunchPartsDeps): void {

@@ -48,6 +48,8 @@ export type LaunchNews = {
   /** Wall time, ms, when its engine was started. */
   startedAt?: number | undefined
   queuePosition?: number | undefined
+  /** Why it waits, where that is wrong. */
+  problem?: Problem | undefined
 }
 
 export const launchOwner = (id: string) => `launch:${id}` as const
@@ -68,6 +70,10 @@ export function fromStamp(stamp: string): number {
   return Date.parse(stamp) * 1000 + Number(rest)
 }
 
+export function toDiagnosis({ code, title, evidence, remedy }: Problem) {
+  return { code, title, evidence, remedy }
+}
+
 /** One text for clients that show nothing else. */
 export function describeProblem({ code, title, evidence, remedy }: Problem): string {
   return `${title}: ${evidence} (${code}); ${remedy}`
@@ -75,7 +81,8 @@ export function describeProblem({ code, title, evidence, remedy }: Problem): str
 
 /** @param wall the time now, ms; `progress.seconds` counts on by it whenever it is read */
 export function toLaunchResponse(record: LaunchRecord, news: LaunchNews | undefined, wall: () => number) {
-  const { request, diagnosis } = record
+  const { request } = record
+  const diagnosis = record.diagnosis ?? (news?.problem && toDiagnosis(news.problem))
   const { name, ttl_seconds, idle_stop_seconds } = request
   const state = news?.ending && record.state !== 'stopping' ? ('stopping' as const) : record.state
   return {

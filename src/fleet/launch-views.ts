@@ -13,6 +13,8 @@ export type LaunchViewDeps = {
   records: { all: ReadonlySignal<readonly LaunchRecord[]>; problem: ReadonlySignal<Problem | undefined> }
   members: ReadonlySignal<readonly Member[]>
   pauses: ReadonlySignal<ReadonlyMap<string, Pause>>
+  /** Who has what a launch in the queue waits for. */
+  queue: ReadonlySignal<ReadonlyMap<string, string>>
   node: ReadonlySignal<LaunchResponse | undefined>
   clock: Clock
 }
@@ -39,9 +41,9 @@ export function createLaunchViews(deps: LaunchViewDeps): ReadonlySignal<readonly
   })
 }
 
-function readNews({ records, members, pauses }: LaunchViewDeps): ReadonlyMap<string, LaunchNews> {
+function readNews({ records, members, pauses, queue }: LaunchViewDeps): ReadonlyMap<string, LaunchNews> {
   const news = new Map<string, LaunchNews>()
-  for (const [id, { why, percent }] of pauses.value) news.set(id, { stage: why, percent })
+  for (const [id, { why, percent, problem }] of pauses.value) news.set(id, { stage: why, percent, problem })
   for (const { life, plan } of members.value) {
     const id = toLaunchId(plan.owner)
     if (id === undefined) continue
@@ -51,9 +53,13 @@ function readNews({ records, members, pauses }: LaunchViewDeps): ReadonlyMap<str
   }
   let position = 0
   for (const { id, queued, state } of records.all.value)
-    if (queued && !isTerminal(state)) news.set(id, { stage: 'waiting for GPUs', queuePosition: (position += 1) })
+    if (queued && !isTerminal(state))
+      news.set(id, { stage: toQueueStage(queue.value.get(id)), queuePosition: (position += 1) })
   return news
 }
+
+const toQueueStage = (held: string | undefined) =>
+  held === undefined ? 'waiting for GPUs' : `waiting for GPUs: ${held}`
 
 /** For the status of the daemon: one line for all, one for each that has not ended. */
 export function describeLaunches(

@@ -6,7 +6,7 @@ export type GpuHolder =
   | { kind: 'free' }
   | { kind: 'leased'; life: string }
   /** Memory is held by a process that is not ours. */
-  | { kind: 'foreign'; usedMiB: number; totalMiB: number }
+  | { kind: 'foreign'; usedMiB: number; totalMiB: number; /** Where it is known (foreigners.ts). */ who?: string }
 
 /** More than a driver keeps for itself, and more than the engine's default share leaves over. */
 const foreignFloorMiB = 1024

@@ -9,6 +9,7 @@ import type { StatusSignal } from '../core/status-signal.ts'
 import type { Inventory } from '../gpu/inventory.ts'
 import { type Claim, judgeClaim } from './claim.ts'
 import { decide, type Step, type Wanted } from './decide.ts'
+import type { ForeignMemory } from './foreign-memory.ts'
 import type { EngineView, Planned } from './fleet.ts'
 import { launch } from './launch.ts'
 import type { LaunchDesk } from './launch-desk.ts'
@@ -41,7 +42,6 @@ export type FleetState = {
 export type BodyDeps = {
   config: Config
   inventory: ReadonlySignal<Inventory>
-  refreshGpus?: () => Promise<unknown>
   lives: Lives
   log: Log
   clock: Clock
@@ -53,6 +53,7 @@ export type BodyDeps = {
   desk: OrdersDesk
   launches: LaunchDesk
   gate: LaunchGate
+  foreignMemory: ForeignMemory
   state: FleetState
   /** Assigned to run a pass at a time that no event marks. */
   poke: Signal<number>
@@ -66,7 +67,6 @@ type Memory = {
   fewerGpus?: Problem
   filesWere?: string
   alarm?: AbortController
-  refreshedAt: number
   stands: boolean
 }
 
@@ -78,7 +78,7 @@ export type LoopBody = {
 }
 
 export function createLoopBody(deps: BodyDeps): LoopBody {
-  const memory: Memory = { refreshedAt: 0, stands: false }
+  const memory: Memory = { stands: false }
   const adopt = () => {
     memory.adopting ??= adoptAll(deps).catch((error: unknown) => {
       delete memory.adopting
@@ -117,7 +117,7 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   const steps = decide({
     wanted: [...(wanted ? [wanted] : []), ...others],
     observed,
-    gpu: (index) => deps.leases.holder(index, deps.inventory.peek()),
+    gpu: (index) => deps.foreignMemory.holder(index),
     reserved: (index) => deps.leases.reserved.get(index),
     restart: (plan) => judgeRestart(roster.failures(plan), clock.now()),
     same: deps.planner.isSame,
@@ -133,7 +133,7 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   state.report.value = { generation, progress }
   tell(deps, memory, effective, wanted)
   setAlarm(deps, memory, steps, wanted)
-  refreshGpus(deps, memory, steps)
+  deps.foreignMemory.follow(steps)
   deps.launches.open()
 }
 
@@ -288,12 +288,4 @@ function setAlarm(
   void clock.wait(Math.max(1, Math.min(...times) - clock.now()), bound).then(() => {
     if (!bound.aborted) poke.value += 1
   })
-}
-
-/** Memory that somebody else holds: the usual question comes every 30 s, too slow for who waits. */
-function refreshGpus(deps: BodyDeps, memory: Memory, steps: readonly Step[]): void {
-  if (!steps.some((step) => step.do === 'wait' && step.problem?.code === 'gpu-memory-taken')) return
-  if (deps.clock.now() - memory.refreshedAt < 3000) return
-  memory.refreshedAt = deps.clock.now()
-  void deps.refreshGpus?.().catch(() => {})
 }

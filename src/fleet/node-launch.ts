@@ -9,7 +9,7 @@ import { messageOf } from '../core/errors.ts'
 import { readJson, writeJson } from '../core/json-file.ts'
 import type { Log } from '../core/log.ts'
 import { watch } from '../core/watch.ts'
-import { describeProblem, toProgress } from './launch-record.ts'
+import { describeProblem, toDiagnosis, toProgress } from './launch-record.ts'
 import type { FleetState } from './loop-body.ts'
 import { isOfNode, type Member } from './roster.ts'
 import { judgeEffective, type Wishes } from './wish.ts'
@@ -19,7 +19,7 @@ const schema = z.object({ version: z.literal(1), id: z.uuid(), createdAt: z.stri
 export type NodeLaunchDeps = {
   /** Where the launches are. */
   folder: string
-  state: Pick<FleetState, 'planned' | 'report' | 'claim'>
+  state: Pick<FleetState, 'planned' | 'report' | 'claim' | 'absent'>
   members: ReadonlySignal<readonly Member[]>
   wishes: ReadonlySignal<Wishes>
   /** The model of the configuration. */
@@ -77,10 +77,13 @@ function describe({ state, members, wishes, model, wall }: NodeLaunchDeps): View
   const claim = state.claim.value
   // One that is gone has its GPUs until it is struck from the list: until then nothing has stopped.
   const now = judgeState(effective.kind, progress.kind, own.length > 0)
-  const problem = now === 'failed' && progress.kind === 'failed' ? progress.problem : undefined
+  const failure = now === 'failed' && progress.kind === 'failed' ? progress.problem : undefined
   const loading = own.find((one) => one.life.phase.value === 'loading')
   const startedAt = loading?.life.startedAt.getTime()
-  const news = loading && { ...loading.life.progress.value, startedAt }
+  const absent = now === 'bootstrapping' ? state.absent.value : []
+  const waiting = absent.find((one) => one.problem) ?? absent[0]
+  const news = loading ? { ...loading.life.progress.value, startedAt } : waiting && { stage: waiting.stage }
+  const problem = failure ?? waiting?.problem
   return {
     model: (effective.kind === 'run' ? effective.ask.model : undefined) ?? own[0]?.plan.model ?? model ?? '',
     gpu_ids: [...new Set([...own.flatMap((one) => one.plan.gpus), ...(claim === 'all' ? [] : claim)])].toSorted(
@@ -88,11 +91,9 @@ function describe({ state, members, wishes, model, wall }: NodeLaunchDeps): View
     ),
     task: 'generate',
     state: now,
-    error: problem ? describeProblem(problem) : null,
+    error: failure ? describeProblem(failure) : null,
     owner: 'configuration',
-    ...(problem && {
-      diagnosis: { code: problem.code, title: problem.title, evidence: problem.evidence, remedy: problem.remedy },
-    }),
+    ...(problem && { diagnosis: toDiagnosis(problem) }),
     ...(now === 'bootstrapping' && news && { progress: toProgress(news, wall) }),
   }
 }

@@ -23,6 +23,11 @@ export const fleetProblems = {
     title: 'GPU memory is held by a process that is not ours',
     remedy: 'find it with nvidia-smi and end it; the engine starts as soon as the memory is back',
   },
+  'gpu-held-by-launch': {
+    title: "a launch holds a GPU that the node's own model needs",
+    remedy:
+      "stop that launch (gonka-node stop ID); NODE_GPUS keeps the node's own model to some GPUs, and launches to the others",
+  },
   'impossible-order': {
     title: 'the order of the broker cannot be carried out on this machine',
     remedy: 'correct the arguments of the model at the API node',
@@ -43,6 +48,11 @@ export const fleetProblems = {
   'launch-arguments-refused': {
     title: 'the stored arguments of a launch are not accepted any more',
     remedy: 'launch it again with other arguments',
+  },
+  'launch-memory-taken': {
+    title: 'another program took the GPU memory of the launch before its engine could start',
+    remedy:
+      'end that program, or launch again on other GPUs; with "queue": true a launch waits as long as it takes, for whichever GPU it may have',
   },
   'launch-rebooted': {
     title: 'the machine was rebooted',

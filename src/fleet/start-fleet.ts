@@ -65,6 +65,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     roster.members.value.map(({ life }) => [life.phase.value, life.problem.value]),
     records.all.value,
     launches.files.value.map((one) => one.value.kind),
+    parts.foreignMemory.looks.value,
   ])
   const body = createLoopBody({ ...deps, ...parts, clock, ending: ending.signal, poke })
   const settled = settle(body.adopt, roster, ending.signal)

@@ -18,7 +18,7 @@ import type { NodeLaunch } from './node-launch.ts'
 import type { OrdersDesk } from './orders-desk.ts'
 import { isOfNode, type Member } from './roster.ts'
 
-export type LaunchesDeps = Omit<LaunchViewDeps, 'node' | 'pauses'> & {
+export type LaunchesDeps = Omit<LaunchViewDeps, 'node' | 'pauses' | 'queue'> & {
   records: LaunchRecords
   desk: LaunchDesk
   gate: LaunchGate
@@ -31,7 +31,7 @@ export type LaunchesDeps = Omit<LaunchViewDeps, 'node' | 'pauses'> & {
 
 export function startLaunches(deps: LaunchesDeps): Launches {
   const { records, desk, gate, node, retention, orders, ending } = deps
-  const views = { ...deps, node: node.response, pauses: desk.pauses }
+  const views = { ...deps, node: node.response, pauses: desk.pauses, queue: gate.queue }
   const all = createLaunchViews(views)
   const find = (id: string) => findIn(all.peek(), id)
   const get = (id: string): LaunchResponse => {

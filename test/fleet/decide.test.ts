@@ -39,14 +39,17 @@ const parked = (until: number): Wanted => ({ group: 'node', mode: 'parked', unti
 
 /** Leases follow from what is observed, as in the fleet, unless said otherwise. */
 function decideFor(wanted: readonly Wanted[], observed: readonly Observed[], more: Partial<Situation> = {}): string[] {
+  return toSteps(wanted, observed, more).map(describe)
+}
+
+function toSteps(wanted: readonly Wanted[], observed: readonly Observed[], more: Partial<Situation> = {}): Step[] {
   const holderOf = (gpu: number): GpuHolder => {
     const found = observed.find((one) => one.plan.gpus.includes(gpu))
     return found ? { kind: 'leased', life: found.id } : { kind: 'free' }
   }
   const same = (one: EnginePlan, other: EnginePlan) =>
     one.model === other.model && one.args.join() === other.args.join()
-  const steps = decide({ wanted, observed, gpu: holderOf, restart: () => ({ kind: 'now' }), same, now: 100, ...more })
-  return steps.map(describe)
+  return decide({ wanted, observed, gpu: holderOf, restart: () => ({ kind: 'now' }), same, now: 100, ...more })
 }
 
 function describe(step: Step): string {
@@ -105,13 +108,28 @@ test("launches and the node do not take each other's GPUs, and end each for them
   const launch: Wanted = { ...run(planOf(0, { owner: 'launch:1' })), group: 'launch:1' }
   expect(decideFor([run(planOf(0), planOf(1)), launch], [])).toEqual(['start 0', 'start 1', 'wait 0'])
   const living = engine(0, { id: 'l1', plan: planOf(0, { owner: 'launch:1' }) })
-  expect(decideFor([run(planOf(0)), launch], [living])).toEqual(['wait 0', 'keep l1'])
+  expect(decideFor([run(planOf(0)), launch], [living])).toEqual(['wait 0 gpu-held-by-launch', 'keep l1'])
   expect(decideFor([parked(200)], [living, engine(1)])).toEqual(['park e1', 'stop l1 drained'])
 })
 
 test('an engine that failed waits for its turn, and its GPUs are asked for only then', () => {
   const restart = () => ({ kind: 'backing-off', until: 150, problem }) as const
   expect(decideFor([run(planOf(0))], [], { restart })).toEqual(['wait 0 x'])
+})
+
+test('a launch on a GPU of the node is named with its id and with what ends it, until it ends by itself', () => {
+  const told = (phase: Observed['phase']) => {
+    const living = engine(0, { id: 'l1', phase, plan: planOf(0, { owner: 'launch:abc' }) })
+    return toSteps([run(planOf(0))], [living]).flatMap((step) => (step.do === 'wait' ? [step.problem] : []))
+  }
+  expect(told('serving')).toEqual([
+    expect.objectContaining({
+      code: 'gpu-held-by-launch',
+      evidence: 'GPU 0 is held by launch abc',
+      remedy: expect.stringContaining('gonka-node stop abc') as string,
+    }),
+  ])
+  expect(told('ending')).toEqual([undefined])
 })
 
 test('foreign memory holds back only the engine that needs that GPU', () => {

@@ -1,0 +1,108 @@
+// What launches wait for, how that is told, and where the waiting ends.
+import { expect, test } from 'vitest'
+import type { LaunchRequest } from '../../src/api/launches.ts'
+import type { Launches } from '../../src/fleet/launches.ts'
+import { eventually } from '../support/eventually.ts'
+import { fleetBed, toGpus } from './bed.ts'
+
+const toAsk = (gpu_ids: readonly number[] | null, more: Partial<LaunchRequest> = {}): LaunchRequest => ({
+  model: 'Test/B',
+  gpu_ids,
+  task: 'generate',
+  extra_kwargs: {},
+  ...more,
+})
+const calm = { force: false, within: 5000 }
+const stageOf = (launches: Launches, id: string) => launches.get(id)?.progress?.stage
+const stranger = { pid: process.pid, gpuUuid: 'GPU-0' }
+const gpuProcesses = () => Promise.resolve({ kind: 'known', processes: [stranger] } as const)
+const itsName = new RegExp(`pid ${process.pid} \\(.+ of user .+\\)`)
+
+/** One whose model is looked for, so that it has its GPU and no engine yet, while another program takes the memory. */
+async function taken(more: Partial<LaunchRequest> = {}, gpus = 1) {
+  const bed = await fleetBed({ model: '' }, gpus)
+  const fleet = bed.start({ gpuProcesses })
+  bed.filesOf('Test/B').value = { kind: 'looking' }
+  const { launch_id: id } = await fleet.launches.create(toAsk(more.gpu_count === undefined ? [0] : null, more))
+  bed.inventory.value = toGpus(gpus, [40_000])
+  bed.filesOf('Test/B').value = { kind: 'ready', path: '/models/b' }
+  return { ...bed, ...fleet, id }
+}
+
+test('a launch whose GPU memory another program took says who has it, waits 5 minutes, and fails with its pid and user', async () => {
+  const { launches, id, clock, world } = await taken()
+  await eventually('named', () => itsName.test(stageOf(launches, id) ?? ''))
+  expect(launches.get(id)).toMatchObject({
+    state: 'bootstrapping',
+    error: null,
+    diagnosis: { code: 'gpu-memory-taken', evidence: expect.stringMatching(itsName) as string },
+  })
+  clock.advance(290_000)
+  await eventually('still waiting', () => stageOf(launches, id) !== undefined)
+  expect(launches.get(id)?.state).toBe('bootstrapping')
+  await eventually('failed', () => {
+    clock.advance(11_000)
+    return launches.get(id)?.state === 'failed'
+  })
+  expect(launches.get(id)?.diagnosis).toMatchObject({ code: 'launch-memory-taken' })
+  expect(launches.get(id)?.error).toMatch(itsName)
+  expect(world.launches).toEqual([])
+  await expect(launches.create(toAsk([0]))).rejects.toMatchObject({ status: 409 })
+})
+
+test('memory that comes back in time starts the launch, and the next wait is counted anew', async () => {
+  const { launches, id, clock, inventory, alive } = await taken()
+  await eventually('waits', () => launches.get(id)?.diagnosis)
+  clock.advance(200_000)
+  inventory.value = toGpus(1)
+  await alive(1)
+  clock.advance(200_000)
+  expect(launches.get(id)).toMatchObject({ state: 'bootstrapping' })
+  expect(launches.get(id)?.diagnosis).toBeUndefined()
+})
+
+test('one that may queue gives such a GPU back, takes another where it can, and else waits for as long as it takes', async () => {
+  const picks = await taken({ gpu_count: 1, queue: true }, 2)
+  await picks.alive(1)
+  expect(picks.world.launches[0]?.gpus).toEqual([1])
+  const { launches, id, clock, inventory, alive } = await taken({ queue: true })
+  await eventually('in the queue', () => launches.get(id)?.queue_position === 1)
+  await eventually('named', () => itsName.test(stageOf(launches, id) ?? ''))
+  clock.advance(900_000)
+  expect(launches.get(id)?.state).toBe('bootstrapping')
+  inventory.value = toGpus(1)
+  await alive(1)
+})
+
+test("who waits in the queue is told who has the GPUs, the node's own model as well", async () => {
+  const { start, world, alive } = await fleetBed({}, 2)
+  const { launches } = start()
+  await alive(2)
+  world.ready()
+  const own = launches.all.value[0]?.launch_id ?? ''
+  const { launch_id: id } = await launches.create(toAsk(null, { queue: true }))
+  await eventually('told', () => stageOf(launches, id) === `waiting for GPUs: gpu 0, 1 -> ${own}`)
+  await launches.stop(own, { ...calm, force: true })
+  await alive(1)
+  expect(world.alive()[0]?.spec).toMatchObject({ model: 'Test/B', gpus: [0, 1] })
+})
+
+test("the node's own launch says which launch is on its GPU and how to end it, and starts once that has ended", async () => {
+  const { start, world, alive } = await fleetBed({}, 1)
+  const { launches, status } = start()
+  await alive(1)
+  world.ready()
+  const own = launches.all.value[0]?.launch_id ?? ''
+  await launches.stop(own, { ...calm, force: true })
+  const { launch_id: id } = await launches.create(toAsk([0]))
+  await alive(1)
+  await launches.startNode()
+  const told = { code: 'gpu-held-by-launch', remedy: expect.stringContaining(`gonka-node stop ${id}`) as string }
+  await eventually('said', () => launches.get(own)?.diagnosis)
+  expect(launches.get(own)).toMatchObject({ state: 'bootstrapping', error: null, diagnosis: told })
+  expect(stageOf(launches, own)).toContain(id)
+  expect(status.value).toMatchObject({ health: 'degraded', problem: told })
+  await launches.stop(id, calm)
+  await eventually('the own model again', () => world.alive()[0]?.spec.model === 'Test/A')
+  expect(launches.get(own)?.diagnosis).toBeUndefined()
+})
