@@ -32,6 +32,13 @@ export const launchesSlice = z.object({
     },
     false,
   ),
+  most: whole(
+    {
+      env: 'LAUNCH_MOST',
+      doc: 'So many launches may run or wait in the queue at the same time; one more is refused with 429',
+    },
+    { min: 1, max: 100_000, absent: 1000 },
+  ),
   memoryWait: duration(
     {
       env: 'LAUNCH_MEMORY_WAIT',

@@ -1,11 +1,11 @@
 // Who gets GPUs: at the request, or later from the queue, first come first served. The only place that gives GPUs to launches.
 import { randomUUID } from 'node:crypto'
 import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
-import type { LaunchRequest } from '../api/launches.ts'
+import { isTerminal, type LaunchRequest } from '../api/launches.ts'
 import { within } from '../core/abort.ts'
 import { messageOf, Refusal } from '../core/errors.ts'
 import { until } from '../core/watch.ts'
-import type { Inventory } from '../gpu/inventory.ts'
+import type { Gpu, Inventory } from '../gpu/inventory.ts'
 import type { Claim } from './claim.ts'
 import type { Foreigners } from './foreigners.ts'
 import { toLaunchArgs } from './launch-args.ts'
@@ -40,6 +40,8 @@ export type LaunchGateDeps = {
   /** Records are read, engines adopted, and the node's GPUs known. */
   isOpen: ReadonlySignal<boolean>
   foreigners: Foreigners
+  /** So many may run or wait. */
+  most: number
   bootId: string
   /** Where the log of a launch is. */
   toLog: (id: string) => string
@@ -70,7 +72,8 @@ export class LaunchGate {
     await foreigners.look(leases, inventory, given.min_free_mib !== undefined)
     // From here to the reservation nothing is awaited: two callers never get the same GPU.
     const visible = discoverGpus(this.#deps.visibleGpus, inventory.peek())
-    const ask = toGpuAsk(given, visible)
+    const ask = toGpuAsk(given, visible, (gpu) => this.#find(gpu)?.memoryTotalMiB)
+    this.#refuseTooMany()
     toLaunchArgs(given, 1)
     const record = this.#toRecord(given)
     const share = this.#share(visible, { id: record.id, ask }).get(record.id)
@@ -155,8 +158,22 @@ export class LaunchGate {
         const holder = leases.holder(gpu, seen)
         return holder.kind === 'foreign' ? foreigners.describe(gpu, holder) : undefined
       },
-      freeMiB: (gpu) => (seen.kind === 'known' ? seen.gpus.find((one) => one.index === gpu)?.memoryFreeMiB : undefined),
+      freeMiB: (gpu) => this.#find(gpu)?.memoryFreeMiB,
     }
+  }
+
+  #find(gpu: number): Gpu | undefined {
+    const seen = this.#deps.inventory.peek()
+    return seen.kind === 'known' ? seen.gpus.find((one) => one.index === gpu) : undefined
+  }
+
+  /** A client that asks in a loop fills no disk, and nobody's list. */
+  #refuseTooMany(): void {
+    const { records, most } = this.#deps
+    const open = records.all.peek().filter((one) => !isTerminal(one.state)).length
+    if (open < most) return
+    const text = `${open} launches run or wait, and no more may: stop one, or ask again when one has ended (LAUNCH_MOST=${most})`
+    throw new Refusal('launches-too-many', 429, text)
   }
 
   #toRecord(given: LaunchRequest): LaunchRecord {

@@ -43,8 +43,31 @@ export type GpuWish = {
   min_free_mib?: number | undefined
 }
 
-/** @throws Refusal 400 for what this machine can never give */
-export function toGpuAsk(request: GpuWish, visible: readonly number[]): GpuAsk {
+/**
+ * @param totalMiB of a GPU; undefined where it is not known, which is no reason against it
+ * @throws Refusal 400 for what this machine can never give, and nobody should wait for
+ */
+export function toGpuAsk(
+  request: GpuWish,
+  visible: readonly number[],
+  totalMiB: (gpu: number) => number | undefined = () => undefined,
+): GpuAsk {
+  const ask = toAsk(request, visible)
+  const among = 'gpus' in ask ? ask.gpus : visible
+  const small = among.flatMap((gpu) => {
+    const total = totalMiB(gpu)
+    return total !== undefined && total < ask.minFreeMiB ? [{ gpu, total }] : []
+  })
+  if (small.length > 0 && ('gpus' in ask || among.length - small.length < ask.count)) {
+    const totals = small.map(({ gpu, total }) => `GPU ${gpu}: ${total} MiB`).join(', ')
+    throw refuse(
+      `Requested GPUs are not available: min_free_mib ${ask.minFreeMiB} is more than they have in total (${totals}); ask for less memory, or for ${'gpus' in ask ? 'other' : 'fewer'} GPUs`,
+    )
+  }
+  return ask
+}
+
+function toAsk(request: GpuWish, visible: readonly number[]): GpuAsk {
   const { gpu_ids, gpu_count, min_free_mib: minFreeMiB = 0 } = request
   if (gpu_count !== undefined && gpu_ids !== null) throw refuse('gpu_ids and gpu_count exclude each other')
   if (visible.length === 0) throw refuse('No GPUs available for launch')

@@ -65,6 +65,7 @@ export function createLaunchParts(deps: LaunchPartsDeps) {
     nodeId: node.id,
     whenNamed: node.load(),
     isOpen: launches.isOpen,
+    most: config.launches.most,
     toLog: (id) => toLog(config, id),
   })
   const foreignMemory = new ForeignMemory({

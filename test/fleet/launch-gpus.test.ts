@@ -49,6 +49,29 @@ test.each([
   expect(() => toGpuAsk(wish, visible)).toThrow(expect.objectContaining({ status: 400, message }) as Error)
 })
 
+const total = (gpu: number) => [80_000, 24_000, undefined][gpu]
+
+test.each([
+  [{ gpu_ids: [0, 1] }, 24_001, 'min_free_mib 24001 is more than they have in total (GPU 1: 24000 MiB)'],
+  [
+    { gpu_ids: null },
+    90_000,
+    'min_free_mib 90000 is more than they have in total (GPU 0: 80000 MiB, GPU 1: 24000 MiB)',
+  ],
+  [{ gpu_ids: null, gpu_count: 3 }, 30_000, 'min_free_mib 30000 is more than they have in total (GPU 1: 24000 MiB)'],
+])('more memory than a GPU has in total is a 400 with what it has: %j, %d MiB', (wish, min_free_mib, message) => {
+  const told = { status: 400, message: expect.stringContaining(message) as string }
+  expect(() => toGpuAsk({ ...wish, min_free_mib }, [0, 1, 2], total)).toThrow(expect.objectContaining(told) as Error)
+})
+
+test.each([
+  [{ gpu_ids: [0, 1] }, 24_000],
+  [{ gpu_ids: [2] }, 999_999],
+  [{ gpu_ids: null, gpu_count: 2 }, 80_000],
+])('memory that could be free, or whose total is not known, may be waited for: %j, %d MiB', (wish, min_free_mib) => {
+  expect(toGpuAsk({ ...wish, min_free_mib }, [0, 1, 2], total)).toMatchObject({ minFreeMiB: min_free_mib })
+})
+
 test('all visible GPUs are meant where none is named; named ones are sorted, each once', () => {
   expect(toGpuAsk({ gpu_ids: null }, [0, 1, 2])).toMatchObject({ gpus: [0, 1, 2] })
   expect(toGpuAsk({ gpu_ids: [2, 0, 2] }, [0, 1, 2])).toMatchObject({ gpus: [0, 2] })

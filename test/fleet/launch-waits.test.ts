@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import type { LaunchRequest } from '../../src/api/launches.ts'
 import type { Launches } from '../../src/fleet/launches.ts'
 import { eventually } from '../support/eventually.ts'
-import { fleetBed, toGpus } from './bed.ts'
+import { fleetBed, toConfig, toGpus } from './bed.ts'
 
 const toAsk = (gpu_ids: readonly number[] | null, more: Partial<LaunchRequest> = {}): LaunchRequest => ({
   model: 'Test/B',
@@ -72,6 +72,36 @@ test('one that may queue gives such a GPU back, takes another where it can, and 
   expect(launches.get(id)?.state).toBe('bootstrapping')
   inventory.value = toGpus(1)
   await alive(1)
+})
+
+test('what can never be had is not queued: GPUs that are not there, more of them, more memory than they have', async () => {
+  const { launches } = (await fleetBed({ model: '' }, 2)).start()
+  for (const more of [
+    { gpu_ids: [2] },
+    { gpu_count: 3 },
+    { gpu_count: 1, min_free_mib: 80_001 },
+    { gpu_ids: [1], min_free_mib: 80_001 },
+  ])
+    await expect(launches.create(toAsk(null, { queue: true, ...more }))).rejects.toMatchObject({ status: 400 })
+  expect(launches.all.value).toEqual([])
+})
+
+test('so many launches may run or wait, and one more is a 429; whoever ends makes room', async () => {
+  const { start, root, world, alive } = await fleetBed({ model: '' }, 1)
+  const config = toConfig(root, { model: '' })
+  const { launches } = start({ config: { ...config, launches: { ...config.launches, most: 3 } } })
+  const ids: string[] = []
+  for (const _ of 'abc') ids.push((await launches.create(toAsk([0], { queue: true }))).launch_id)
+  const both = await Promise.allSettled([1, 2].map(() => launches.create(toAsk([0], { queue: true }))))
+  for (const one of both)
+    expect(one).toMatchObject({
+      reason: { status: 429, message: expect.stringMatching(/^3 launches run or wait/) as string },
+    })
+  await launches.stop(ids[1]!, calm)
+  await launches.create(toAsk([0], { queue: true }))
+  expect(launches.get(ids[2]!)).toMatchObject({ state: 'bootstrapping', queue_position: 1 })
+  await alive(1)
+  expect(world.launches).toHaveLength(1)
 })
 
 test("who waits in the queue is told who has the GPUs, the node's own model as well", async () => {
