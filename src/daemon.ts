@@ -16,7 +16,7 @@ import { pickStatePlace } from './host/spare-state.ts'
 import { takeStateLock, waitForStateLock, type StateLock } from './host/state-lock.ts'
 import { startSystemd, type Systemd } from './host/systemd.ts'
 import { catchSignals, type Ending, type Signals, whenEnding } from './endings.ts'
-import { startNode } from './main.ts'
+import { openDoors } from './doors.ts'
 
 /** sysexits.h */
 const status = { ok: 0, bug: 70, busy: 75, configuration: 78 } as const
@@ -51,7 +51,9 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   tellFindings(loaded, log)
   const place = await pickStatePlace({ ...config.host, log: log.child({ part: 'state' }) })
   const settled = { ...config, host: { ...config.host, stateDir: place.folder } }
-  const node = await startNode({ loaded, config: settled, log, secrets, systemd, stateTrouble: place.trouble })
+  const doors = await openDoors({ config, fdStore: systemd.fdStore, log })
+  const { startNode } = await import('./main.ts')
+  const node = await startNode({ loaded, config: settled, log, secrets, systemd, stateTrouble: place.trouble, doors })
   const abort = new AbortController()
   watch(node.machine.status, (now) => systemd.status(describe(now)), abort.signal)
   // Whoever waits for `systemctl start` may ask us at once.

@@ -23,9 +23,7 @@ import { createLives } from './fleet/lives.ts'
 import { startFleet } from './fleet/start-fleet.ts'
 import { type Gpus, startGpus } from './gpu/gpus.ts'
 import { type GrpcDeps, startGrpc } from './grpc/start-grpc.ts'
-import { holdUntil } from './http/hold.ts'
-import { type Listener, startListener } from './http/listener.ts'
-import type { OnRequest } from './http/server.ts'
+import { type Door, type Doors, lastDrain } from './doors.ts'
 import { createMetadata } from './host/metadata.ts'
 import { settleIdentity } from './host/settle-identity.ts'
 import { type Notice, startReclaim } from './host/reclaim.ts'
@@ -48,7 +46,6 @@ import {
   describeLaunched,
   everyUpstream,
   isServing,
-  pickBind,
   readProfile,
   startConfigPart,
   startPreRead,
@@ -82,27 +79,28 @@ export type NodeDeps = {
   systemd: Systemd
   /** Why `config.host.stateDir` is not the folder that was configured, where it is not. */
   stateTrouble?: string | undefined
+  doors: Doors
 }
 
-type Context = NodeDeps & { bind: string; instanceId: string; part: (name: string) => Log }
+type Context = NodeDeps & { instanceId: string; part: (name: string) => Log }
 
 export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const { config, loaded, log } = deps
+  const { node, inference } = deps.doors
   const part = (name: string) => log.child({ part: name })
   const settings = startConfigPart(loaded)
   const metadata = createMetadata({ url: config.host.metadataUrl })
-  const [who, volumeBefore, bind] = await Promise.all([
+  const [who, volumeBefore] = await Promise.all([
     settleIdentity({ stateDir: config.host.stateDir, trouble: deps.stateTrouble, metadata, log: part('identity') }),
     readVolume(config.models),
-    pickBind(config),
   ])
-  const context: Context = { ...deps, bind, instanceId: who.identity.id, part }
+  const context: Context = { ...deps, instanceId: who.identity.id, part }
 
   const engines = await startEngines(context)
   const { gpus, volume, models, fleet } = engines
   const poc = startMining(context, fleet)
   const nonce = createNonce()
-  const { node, inference } = startListeners(context, { ...engines, poc, nonce })
+  answerDoors(context, { ...engines, poc, nonce })
   const control = startControlSurfaces(context, fleet)
   const grpc = startGrpc(toGrpc(context, fleet, control))
   const tunnels = startTunnels(toTunnels(context, nonce))
@@ -162,7 +160,7 @@ async function startEngines({ config, instanceId, part }: Context) {
   return { gpus, volume, models, fleet }
 }
 
-function startMining({ config, bind, part }: Context, fleet: Fleet): Poc {
+function startMining({ config, doors: { bind }, part }: Context, fleet: Fleet): Poc {
   const { registration, listeners, host, engine } = config
   return startPoc({
     fleet,
@@ -178,16 +176,10 @@ function startMining({ config, bind, part }: Context, fleet: Fleet): Poc {
   })
 }
 
-/** ms; of the listeners that close last: no engine is behind them any more, whatever still runs there runs too slowly. */
-const lastDrain = 5000
-
 type Served = { gpus: Gpus; models: Models; fleet: Fleet; poc: Poc; nonce: Nonce }
 
-function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: Served) {
-  const { config, systemd, bind, part } = context
-  const { listeners, engine } = config
-  const { fdStore } = systemd
-  const { upstreams } = fleet
+function answerDoors({ config, doors, part }: Context, { gpus, models, fleet, poc, nonce }: Served): void {
+  const { upstreams, settled } = fleet
   const proxy = createProxy({ upstreams, log: part('proxy') }).handle
   const nodeApp = createNodeApp({
     proxy,
@@ -198,25 +190,13 @@ function startListeners(context: Context, { gpus, models, fleet, poc, nonce }: S
     inventory: gpus.inventory,
     models: models.onDisk,
     launched: () => describeLaunched(fleet),
-    metrics: listeners.metrics ?? 'full',
+    metrics: config.listeners.metrics ?? 'full',
     log: part('node'),
     clock: systemClock,
   })
   const inferenceApp = createInferenceApp({ upstreams, proxy, answerNonce: (path) => nonce.answer(path) })
-  const open = (name: string, port: number, onRequest: OnRequest, drainMs: number) =>
-    startListener({
-      name,
-      host: bind,
-      port,
-      fdStore,
-      onRequest: holdUntil(fleet.settled, onRequest),
-      drainMs,
-      log: part(name),
-    })
-  return {
-    node: open('node', listeners.nodePort, nodeApp, lastDrain),
-    inference: open('inference', listeners.inferencePort, inferenceApp, engine.drainTimeout),
-  }
+  doors.node.open(settled, nodeApp)
+  doors.inference.open(settled, inferenceApp)
 }
 
 function startControlSurfaces({ config, systemd, secrets, part }: Context, fleet: Fleet): Control {
@@ -232,7 +212,7 @@ function toGrpc({ config, systemd, part }: Context, { launches, settled }: Fleet
   return { config, launches, access, tls: tls?.material, settled, fdStore, drainMs, log: part('grpc') }
 }
 
-function toTunnels({ config, bind, instanceId, part }: Context, nonce: Nonce): TunnelsDeps {
+function toTunnels({ config, doors: { bind }, instanceId, part }: Context, nonce: Nonce): TunnelsDeps {
   const { inferencePort, nodePort } = config.listeners
   return {
     config: config.tunnels,
@@ -247,7 +227,10 @@ function toTunnels({ config, bind, instanceId, part }: Context, nonce: Nonce): T
 
 type Announced = { gpus: Gpus; fleet: Fleet; tunnels: Tunnels }
 
-function startRegistration({ config, bind, secrets, part }: Context, { gpus, fleet, tunnels }: Announced): ApiNodes {
+function startRegistration(
+  { config, doors: { bind }, secrets, part }: Context,
+  { gpus, fleet, tunnels }: Announced,
+): ApiNodes {
   const { registration, engine, listeners, host } = config
   const { inventory } = gpus
   const servers = config.tunnels.servers.length
@@ -276,4 +259,4 @@ function startRegistration({ config, bind, secrets, part }: Context, { gpus, fle
   })
 }
 
-const isClosed = (listener: Listener) => listener.status.peek().health === 'ok' && !listener.server.listening
+const isClosed = (door: Door) => door.status.peek().health === 'ok' && !door.server.listening

@@ -1,5 +1,4 @@
 // Small adapters between parts that must not know each other; used by main.ts alone.
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { ApiNodesDeps, TunnelState } from './api-nodes/api-nodes.ts'
@@ -38,14 +37,6 @@ export function startConfigPart(loaded: Startable): Component & { show(changed: 
     },
     end: async () => {},
   }
-}
-
-/** Loopback behind tunnels, since both listeners carry no credentials; all addresses otherwise, IPv6 where the kernel has it. */
-export async function pickBind({ listeners, tunnels }: Config): Promise<string> {
-  if (listeners.nodeBind) return listeners.nodeBind
-  if (tunnels.servers.length > 0) return '127.0.0.1'
-  const interfaces = await readFile('/proc/net/if_inet6', 'utf8').catch(() => '')
-  return interfaces.trim() === '' ? '0.0.0.0' : '::'
 }
 
 /** How this machine reaches its own listener. */

@@ -1,6 +1,6 @@
-// Keeps the first requests after a restart waiting until the engines of the daemon before us are found again: to answer them
-// 503 would make an outage of what is none.
-import type { ReadonlySignal } from '@preact/signals-core'
+// Keeps the first requests waiting until the parts behind a port are loaded and the engines of the daemon before us are found
+// again: to answer them 503 would make an outage of what is none.
+import { computed, type ReadonlySignal, signal } from '@preact/signals-core'
 import { within } from '../core/abort.ts'
 import { until } from '../core/watch.ts'
 import type { OnRequest } from './server.ts'
@@ -8,12 +8,37 @@ import type { OnRequest } from './server.ts'
 /** Callers give a health probe 5 s. */
 const bound = 4000
 
-export function holdUntil(ready: ReadonlySignal<boolean>, handle: OnRequest): OnRequest {
-  return (request, response) => {
-    if (ready.peek()) return handle(request, response)
-    const go = () => {
-      if (!response.destroyed) handle(request, response)
-    }
-    until(ready, Boolean, within(bound)).then(go, go)
+export type Hold = {
+  readonly onRequest: OnRequest
+  /** Says who answers, and from when on; whoever waits longer than the bound is answered by it as things are. */
+  readonly open: (ready: ReadonlySignal<boolean>, handle: OnRequest) => void
+}
+
+export function createHold(): Hold {
+  const behind = signal<{ ready: ReadonlySignal<boolean>; handle: OnRequest } | undefined>(undefined)
+  const isReady = computed(() => behind.value?.ready.value ?? false)
+  return {
+    open(ready, handle) {
+      behind.value = { ready, handle }
+    },
+    onRequest(request, response) {
+      const now = behind.peek()
+      if (now?.ready.peek()) return now.handle(request, response)
+      const go = () => {
+        if (!response.destroyed) (behind.peek()?.handle ?? answerStarting)(request, response)
+      }
+      until(isReady, Boolean, within(bound)).then(go, go)
+    },
   }
+}
+
+export function holdUntil(ready: ReadonlySignal<boolean>, handle: OnRequest): OnRequest {
+  const hold = createHold()
+  hold.open(ready, handle)
+  return hold.onRequest
+}
+
+const answerStarting: OnRequest = (_request, response) => {
+  response.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1' })
+  response.end(JSON.stringify({ detail: 'gonka-node is starting' }))
 }

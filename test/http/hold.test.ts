@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
 import { createHttpServer } from '../../src/http/server.ts'
-import { holdUntil } from '../../src/http/hold.ts'
+import { createHold, holdUntil } from '../../src/http/hold.ts'
 import { onTestFinished } from 'vitest'
 import type { AddressInfo } from 'node:net'
 
@@ -24,4 +24,18 @@ test('a request that comes before the engines are found again waits for them, it
   ready.value = true
   await asked
   expect(answers).toEqual(['kept'])
+})
+
+test('a request that comes before the parts are loaded is answered by them as soon as they are ready', async () => {
+  const hold = createHold()
+  const ready = signal(false)
+  const server = createHttpServer(hold.onRequest)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const asked = fetch(`http://127.0.0.1:${port}/`).then((answer) => answer.text())
+  await new Promise((resolve) => server.once('request', resolve))
+  hold.open(ready, (_request, response) => response.end('here'))
+  ready.value = true
+  expect(await asked).toBe('here')
 })
