@@ -34,7 +34,7 @@ export type LaunchGateDeps = {
   claim: ReadonlySignal<Claim>
   /** NODE_GPUS */
   nodeGpus: readonly number[] | undefined
-  /** Of the node's own launch; the stored one from `whenNamed` on. */
+  /** Of the node's own launch; the stored one from `whenNamed` on, where it can be read. */
   nodeId: () => string
   whenNamed: Promise<void>
   /** Records are read, engines adopted, and the node's GPUs known. */

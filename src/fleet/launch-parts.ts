@@ -50,7 +50,6 @@ export function createLaunchParts(deps: LaunchPartsDeps) {
     wishes: book.wishes,
     model: config.engine.model,
     stamp: () => records.stamp(),
-    wall: () => clock.wall(),
   })
   const foreigners = createForeigners({
     processes: deps.gpuProcesses ?? (() => Promise.resolve({ kind: 'none' })),

@@ -1,10 +1,13 @@
 // The node's own model as a launch among the others: the configuration asks for it, the broker may change it, and its state is
 // that of its engines. Its id stays over restarts.
 import { randomUUID } from 'node:crypto'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import { z } from 'zod'
 import type { LaunchResponse, LaunchState } from '../api/launches.ts'
+import { defaultBackoff, judgeBackoff } from '../core/backoff.ts'
+import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { readJson, writeJson } from '../core/json-file.ts'
 import type { Log } from '../core/log.ts'
@@ -25,7 +28,7 @@ export type NodeLaunchDeps = {
   /** The model of the configuration. */
   model: string | undefined
   stamp: () => string
-  wall: () => number
+  clock: Clock
   log: Log
   ending: AbortSignal
 }
@@ -35,6 +38,7 @@ export interface NodeLaunch {
   readonly response: ReadonlySignal<LaunchResponse | undefined>
   /** Known from the start; the stored one, once the file was read. */
   readonly id: () => string
+  /** Resolves after the first look; one that could not be had is repeated, and the stored id is taken then. Never rejects. */
   load(): Promise<void>
 }
 
@@ -52,24 +56,52 @@ export function startNodeLaunch(deps: NodeLaunchDeps): NodeLaunch {
       const updated_at = changedAt.value < createdAt ? createdAt : changedAt.value
       return { launch_id: id, created_at: createdAt, updated_at, ...view.value }
     }),
-    load: () => load(deps, known.peek()).then((found) => void (known.value = found)),
+    load: async () => {
+      const fresh = known.peek()
+      const found = await load(deps, fresh)
+      if (found) known.value = found
+      else void loadLater(deps, fresh).then((late) => late && (known.value = late))
+    },
   }
 }
 
-/** Never rejects: without the file the id is new with each start, and nothing else is lost. */
-async function load({ folder, log }: NodeLaunchDeps, fresh: { id: string; createdAt: string }) {
+type Name = { id: string; createdAt: string }
+
+/**
+ * Never rejects: without the file the id is new with each start, and nothing else is lost. What is no record is kept aside; a file
+ * that cannot be read now (no descriptor left, a disk that errs) stays as it is. @returns undefined then
+ */
+async function load({ folder, log }: NodeLaunchDeps, fresh: Name): Promise<Name | undefined> {
   const path = join(folder, 'node.json')
   const found = await readJson(path, schema)
   if (found.kind === 'value') return { id: found.value.id, createdAt: found.value.createdAt }
-  await writeJson(path, { version: 1, ...fresh }).catch((error: unknown) =>
-    log.warn({ path, why: messageOf(error) }, "id of the node's own launch not stored"),
-  )
+  if (found.kind === 'bad') {
+    const { why, error } = found
+    log.warn({ path, why }, error === undefined ? `no record of the node's own launch, kept as ${path}.bad` : unread)
+    if (error !== undefined) return undefined
+  }
+  const aside = found.kind === 'bad' ? rename(path, `${path}.bad`) : Promise.resolve()
+  await aside
+    .then(() => writeJson(path, { version: 1, ...fresh }))
+    .catch((error: unknown) => log.warn({ path, why: messageOf(error) }, "id of the node's own launch not stored"))
   return fresh
+}
+
+const unread = "id of the node's own launch cannot be read; it has a new one until it can"
+
+async function loadLater(deps: NodeLaunchDeps, fresh: Name): Promise<Name | undefined> {
+  const { clock, ending } = deps
+  for (let tries = 1; ; tries += 1) {
+    await clock.wait(judgeBackoff(defaultBackoff, tries, Math.random()), ending)
+    if (ending.aborted) return undefined
+    const found = await load(deps, fresh)
+    if (found) return found
+  }
 }
 
 type View = Omit<LaunchResponse, 'launch_id' | 'created_at' | 'updated_at'>
 
-function describe({ state, members, wishes, model, wall }: NodeLaunchDeps): View | undefined {
+function describe({ state, members, wishes, model, clock }: NodeLaunchDeps): View | undefined {
   const effective = judgeEffective(wishes.value)
   if (effective.kind === 'nothing') return undefined
   const own = members.value.filter(isOfNode)
@@ -94,7 +126,7 @@ function describe({ state, members, wishes, model, wall }: NodeLaunchDeps): View
     error: failure ? describeProblem(failure) : null,
     owner: 'configuration',
     ...(problem && { diagnosis: toDiagnosis(problem) }),
-    ...(now === 'bootstrapping' && news && { progress: toProgress(news, wall) }),
+    ...(now === 'bootstrapping' && news && { progress: toProgress(news, () => clock.wall()) }),
   }
 }
 

@@ -2,7 +2,7 @@
 import { signal, type ReadonlySignal } from '@preact/signals-core'
 import { join } from 'node:path'
 import type { Problem } from '../api/status.ts'
-import { codeOf, messageOf } from '../core/errors.ts'
+import { codeOf, isShortage, messageOf } from '../core/errors.ts'
 import { readJson, writeJson } from '../core/json-file.ts'
 import type { Planned } from './fleet.ts'
 import { fleetProblem } from './problems.ts'
@@ -52,9 +52,15 @@ export class WishBook {
     return this.#kept
   }
 
-  /** Reads the file once; wishes that were set meanwhile win. Never rejects. */
+  /**
+   * Reads the file once; wishes that were set meanwhile win.
+   * @throws where there is no descriptor or memory left: asked again then, and nothing is written before
+   */
   load(): Promise<void> {
-    this.#loading ??= this.#load()
+    this.#loading ??= this.#load().catch((error: unknown) => {
+      this.#loading = undefined
+      throw error
+    })
     return this.#loading
   }
 
@@ -83,13 +89,18 @@ export class WishBook {
 
   /** Resolves when what is wished now is on disk, or has failed to get there (see `problem`). Never rejects. */
   async flush(): Promise<void> {
-    await this.load()
+    const isLoaded = await this.load().then(
+      () => true,
+      () => false,
+    )
+    if (!isLoaded) return
     this.#writing = this.#writing.then(() => this.#write())
     await this.#writing
   }
 
   async #load(): Promise<void> {
     const found = await readJson(this.#path, storedSchema)
+    if (found.kind === 'bad' && isShortage(found.error)) throw found.error as Error
     if (found.kind === 'bad') this.#problem.value = fleetProblem('state-unreadable', `${this.#path}: ${found.why}`)
     if (found.kind !== 'value') return
     const { wishes, ...kept } = pickValid(found.value, this.#facts)

@@ -1,3 +1,5 @@
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { LaunchRequest } from '../../src/api/launches.ts'
 import { eventually } from '../support/eventually.ts'
@@ -77,6 +79,38 @@ test('whoever is told that the node has stopped finds its GPUs free: not before 
   world.explain()
   expect(await stopping).toMatchObject({ state: 'stopped', gpu_ids: [] })
   expect((await fleet.launches.create(toAsk())).gpu_ids).toEqual([0])
+})
+
+const isThere = (folder: string, name: string) => readdir(folder).then((names) => names.includes(name))
+
+test("the id of the node's own launch is not given up for a file that cannot be read now", async () => {
+  const { start, end, root, clock } = await fleetBed({}, 1)
+  const folder = join(root, 'state', 'launches')
+  const first = start()
+  const { launch_id: id } = await eventually('stored', async () => {
+    return (await isThere(folder, 'node.json')) ? first.launches.all.value[0] : undefined
+  })
+  await end(first, 'restart')
+  await rename(join(folder, 'node.json'), join(folder, 'kept'))
+  await mkdir(join(folder, 'node.json'))
+  const second = start()
+  const given = await eventually('a new one meanwhile', () => second.launches.all.value[0]?.launch_id)
+  await expect(second.launches.create(toAsk())).rejects.toMatchObject({ status: 409 })
+  expect(given).not.toBe(id)
+  await rm(join(folder, 'node.json'), { recursive: true })
+  await rename(join(folder, 'kept'), join(folder, 'node.json'))
+  await eventually('the stored one', () => {
+    clock.advance(1000)
+    return second.launches.get(id)
+  })
+  await end(second, 'restart')
+  await writeFile(join(folder, 'node.json'), '{')
+  const third = start()
+  await eventually('kept aside', () => isThere(folder, 'node.json.bad'))
+  expect(await readFile(join(folder, 'node.json.bad'), 'utf8')).toBe('{')
+  await eventually('a new one', async () =>
+    (await readFile(join(folder, 'node.json'), 'utf8')).includes(third.launches.all.value[0]?.launch_id ?? '-'),
+  )
 })
 
 test("a broker may stop the node for good, and its GPUs are still no launch's", async () => {

@@ -1,5 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { type Wish } from '../../src/fleet/wish.ts'
 import { type WishFacts, WishBook } from '../../src/fleet/wishes.ts'
@@ -110,4 +112,29 @@ test('a state folder that cannot be written degrades the fleet, and engines and 
     return fleet.status.value.health === 'ok'
   })
   expect(world.launches).toHaveLength(2)
+})
+
+/** Reads the book while no descriptor is left, and again when some are. */
+const shortRun = `
+import { closeSync, openSync } from 'node:fs'
+import { WishBook } from '${new URL('../../src/fleet/wishes.ts', import.meta.url).href}'
+const book = new WishBook(JSON.parse(process.argv[1]))
+const open = []
+try { for (;;) open.push(openSync('/dev/null')) } catch {}
+const first = await book.load().then(() => 'read', (error) => error.code)
+book.keepPlan(undefined, 3)
+await book.flush()
+open.forEach((fd) => closeSync(fd))
+await book.load()
+await book.flush()
+console.log(first, book.wishes.value.broker?.kind, book.kept.gpuCount)
+`
+
+test('without a descriptor the file is read later, and not written over by what is known until then', async () => {
+  const facts = await written()
+  const script = ['-c', 'ulimit -n 128; exec "$0" --input-type=module -e "$1" "$2"']
+  const given = [process.execPath, shortRun, JSON.stringify(facts)]
+  const { stdout } = await promisify(execFile)('sh', [...script, ...given], { timeout: 30_000 })
+  expect(stdout).toBe('EMFILE run 3\n')
+  expect((await readBack(facts)).wishes.value.broker).toEqual(order)
 })
