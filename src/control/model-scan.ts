@@ -74,13 +74,22 @@ export function createModelScan(): ModelScan {
   return {
     feed(chunk) {
       for (let index = 0; index < chunk.length && !result; index += 1) {
-        const byte = chunk[index] as number
+        // A prompt or a picture: nothing in it counts but its end.
+        if (at.inText && !text && !at.escaped) index = skipText(chunk, index)
+        const byte = chunk[index]
+        if (byte === undefined) break
         if (at.inText) seeText(byte)
         else see(byte)
       }
       return result
     },
   }
+}
+
+function skipText(chunk: Buffer, from: number): number {
+  let at = from
+  for (; at < chunk.length; at += 1) if (chunk[at] === quote || chunk[at] === backslash) break
+  return at
 }
 
 function toText(bytes: readonly number[]): string | undefined {

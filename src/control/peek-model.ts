@@ -1,8 +1,9 @@
-// Reads as much of a request's body as it takes to know the model that it names; nothing of it is lost.
+// Reads as much of a request's body as it takes to know the model that it names; nothing of it is lost. What is read is held until it
+// is handed on: little of each body, more only where there is room.
 import type { IncomingMessage } from 'node:http'
 import { cutIdleBody, hasBody } from '../http/idle-body.ts'
-import type { RequestBody } from '../proxy/request-body.ts'
-import { createModelScan } from './model-scan.ts'
+import { type RequestBody, smallBody } from '../proxy/request-body.ts'
+import { createModelScan, type ScanResult } from './model-scan.ts'
 
 export type Peeked = {
   model: string | undefined
@@ -10,35 +11,52 @@ export type Peeked = {
   body: RequestBody
 }
 
+/** For so many bytes; disposed of when they are handed on, or the request is over. undefined: there is none. */
+export type TakeRoom = (bytes: number) => Promise<Disposable | undefined>
+
 /** Bytes. A body that has named no model by then goes unread to the engine that takes such. */
 const most = 1 << 20
+/** Bytes of a long body that need no room: the first piece of it, where the name mostly is. */
+const free = 16_384
 /** ms; a client that stops sending in mid-body is cut off. */
 const idleMs = 120_000
+/** A piece takes 200 bytes besides its own: a body that comes byte by byte is put together now and then. */
+const mostPieces = 1024
 
-/** @throws what the connection says when the client leaves in mid-body */
-export async function peekModel(request: IncomingMessage): Promise<Peeked> {
+/** @returns undefined: there was no room for it. @throws what the connection says when the client leaves in mid-body */
+export async function peekModel(request: IncomingMessage, takeRoom: TakeRoom): Promise<Peeked | undefined> {
   if (!hasBody(request)) return { model: undefined, body: undefined }
   cutIdleBody(request, idleMs)
   const scan = createModelScan()
   const rest = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>
   const read: Buffer[] = []
-  for (let size = 0; size < most;) {
+  let found: ScanResult | undefined
+  let size = 0
+  let room: Disposable | undefined
+  const whole = Math.min(most, Number(request.headers['content-length'] ?? most))
+  while (size < most && !found) {
+    if (!room && whole > smallBody && size >= free) {
+      room = await takeRoom(whole)
+      if (!room) return void (await rest.return?.())
+    }
     const next = await rest.next()
-    // Whole and small: it goes in one write, and can be sent again.
-    if (next.done) return { model: undefined, body: Buffer.concat(read) }
-    read.push(next.value)
+    if (next.done) break
     size += next.value.length
-    const found = scan.feed(next.value)
-    if (found) return { model: found.kind === 'model' ? found.model : undefined, body: joined(request, read, rest) }
+    if (read.push(next.value) === mostPieces) read.splice(0, mostPieces, Buffer.concat(read))
+    found = scan.feed(next.value)
   }
-  return { model: undefined, body: joined(request, read, rest) }
+  const model = found?.kind === 'model' ? found.model : undefined
+  // Whole and small: it goes in one write, and can be sent again.
+  const isWhole = request.complete && request.readableLength === 0
+  return { model, body: isWhole && size <= smallBody ? Buffer.concat(read) : joined(read, rest, room) }
 }
 
-function joined(request: IncomingMessage, read: readonly Buffer[], rest: AsyncIterator<Buffer>): RequestBody {
-  if (request.complete && request.readableLength === 0) return Buffer.concat(read)
+function joined(read: Buffer[], rest: AsyncIterator<Buffer>, room: Disposable | undefined): RequestBody {
   return {
     async *[Symbol.asyncIterator]() {
-      yield* read
+      // Forgotten piece by piece: the answer may take an hour.
+      for (let piece = read.shift(); piece; piece = read.shift()) yield piece
+      room?.[Symbol.dispose]()
       for (;;) {
         const next = await rest.next()
         if (next.done) return

@@ -7,9 +7,8 @@ import type { Upstream } from '../engine/upstream.ts'
 import type { Launches } from '../fleet/launches.ts'
 import { sendJsonBody, sendOpenAiError } from '../http/send.ts'
 import type { ProxyRequest } from '../proxy/proxy.ts'
-import type { RequestBody } from '../proxy/request-body.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
-import { peekModel } from './peek-model.ts'
+import { createPeek } from './peek.ts'
 
 export type Inference = {
   /** @param path below `/v1/`, with the query */
@@ -22,6 +21,7 @@ export type InferenceDeps = { launches: Launches; proxy: ProxyRequest; log: Log 
 
 export function createInference({ launches, proxy, log }: InferenceDeps): Inference {
   const catalogue = createCatalogue(launches)
+  const peek = createPeek()
   return {
     byModel(request, response, path) {
       const isList = path === '/v1/models' || path.startsWith('/v1/models?')
@@ -30,8 +30,8 @@ export function createInference({ launches, proxy, log }: InferenceDeps): Infere
           ? sendModels(catalogue, request, response)
           : route(request, response, path)
       answer.catch((error: unknown) => {
-        // The client left in mid-body: there is nobody to be answered.
-        if (response.destroyed) return
+        // The client left in mid-body, or was sent away: there is nobody to be answered.
+        if (response.destroyed || response.headersSent) return
         log.error({ err: error, path }, 'request failed')
         refuse(request, response, { status: 500, message: 'Internal Server Error' })
       })
@@ -47,18 +47,29 @@ export function createInference({ launches, proxy, log }: InferenceDeps): Infere
 
   async function route(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
     const isJson = /^\s*application\/(?:[\w.+-]+\+)?json\b/i.test(request.headers['content-type'] ?? 'application/json')
-    const { model, body } = isJson ? await peekModel(request) : { model: undefined, body: undefined }
+    const late = () => {
+      refuse(request, response, { status: 408, message: `the body names no model within ${peek.within} s` })
+      request.socket.destroySoon()
+    }
+    const peeked = isJson ? await peek.look(request, response, late) : { model: undefined, body: undefined }
+    if (!peeked) return refuse(request, response, { status: 503, message: noRoom })
+    const { model, body } = peeked
     const send = (among: () => readonly Upstream[]) => proxy(request, response, path, { among, body })
-    if (model === undefined) return sendUnnamed(request, response, send)
+    if (model === undefined) {
+      const found = pickUnnamed(launches)
+      if (!Array.isArray(found)) return send(found)
+      const message = `the body names no model; there are: ${found.join(', ')}`
+      return refuse(request, response, { status: 400, message })
+    }
     if (catalogue.byName(model).length > 0) return send(() => catalogue.byName(model))
-    await sendOther(request, response, { model, body, send })
+    await sendOther(request, response, { model, send })
   }
 
   /** Adapters have names that only their engine knows; a launch that loads will serve soon. */
   async function sendOther(
     request: IncomingMessage,
     response: ServerResponse,
-    { model, send }: { model: string; body: RequestBody; send: (among: () => readonly Upstream[]) => void },
+    { model, send }: { model: string; send: (among: () => readonly Upstream[]) => void },
   ): Promise<void> {
     const serving = await catalogue.read()
     const adapters = serving.filter(({ cards }) => cards.some(({ id }) => id === model))
@@ -69,21 +80,16 @@ export function createInference({ launches, proxy, log }: InferenceDeps): Infere
       return refuse(request, response, { status: 503, message: `The model ${model} is not ready; ${there}` })
     refuse(request, response, { status: 404, message: `The model ${model} does not exist; ${there}` })
   }
+}
 
-  function sendUnnamed(
-    request: IncomingMessage,
-    response: ServerResponse,
-    send: (among: () => readonly Upstream[]) => void,
-  ): void {
-    const all = launches.all.peek().filter(({ state }) => !isTerminal(state))
-    const own = all.find(({ owner }) => owner === 'configuration')
-    const serving = all.filter(({ launch_id }) => launches.upstreams(launch_id).length > 0)
-    const only = own ?? (serving.length <= 1 ? (serving[0] ?? all[0]) : undefined)
-    if (only) return send(() => launches.upstreams(only.launch_id))
-    if (serving.length === 0) return send(() => [])
-    const names = [...new Set(serving.map(({ model }) => model))]
-    refuse(request, response, { status: 400, message: `the body names no model; there are: ${names.join(', ')}` })
-  }
+/** Where a body without a name goes. @returns the names to choose from where that is not clear */
+function pickUnnamed(launches: Launches): (() => readonly Upstream[]) | string[] {
+  const all = launches.all.peek().filter(({ state }) => !isTerminal(state))
+  const own = all.find(({ owner }) => owner === 'configuration')
+  const serving = all.filter(({ launch_id }) => launches.upstreams(launch_id).length > 0)
+  const only = own ?? (serving.length <= 1 ? (serving[0] ?? all[0]) : undefined)
+  if (only) return () => launches.upstreams(only.launch_id)
+  return serving.length === 0 ? () => [] : [...new Set(serving.map(({ model }) => model))]
 }
 
 async function sendModels(catalogue: Catalogue, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -95,9 +101,12 @@ async function sendModels(catalogue: Catalogue, request: IncomingMessage, respon
   sendJsonBody(response, 200, { object: 'list', data: [...cards.values()].toReversed() })
 }
 
+const noRoom = 'too many long bodies are on their way: let "model" be the first field of the body, or try again'
+
 const types: Record<number, string> = {
   400: 'invalid_request_error',
   404: 'NotFoundError',
+  408: 'timeout',
   409: 'conflict',
   503: 'service_unavailable',
 }

@@ -6,7 +6,7 @@ import { cutIdleBody, hasBody } from '../http/idle-body.ts'
 export type RequestBody = Buffer | AsyncIterable<Buffer> | undefined
 
 /** JSON bodies of usual size go in one write with the head. */
-const smallBody = 65_536
+export const smallBody = 65_536
 /** A client that stops sending in mid-body for so long is cut off. */
 const idleMs = 120_000
 

@@ -1,7 +1,10 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
+import { createRoom } from '../../src/control/room.ts'
 import { createModelScan } from '../../src/control/model-scan.ts'
+import { eventually } from '../support/eventually.ts'
 import { startBed } from './bed.ts'
 
 /** An engine that says who it is, what it was asked, and which models it has. */
@@ -132,4 +135,76 @@ test.each([
     ).findLast((one) => one !== undefined)
     expect(found?.kind === 'model' ? found.model : undefined).toBe(wanted)
   }
+})
+
+test('many clients whose long bodies do not end fill no memory: 503 with Retry-After, and the others are served', async () => {
+  const bed = await startTwo()
+  const late = JSON.stringify({ prompt: 'x'.repeat(200_000), model: 'two' })
+  const before = process.memoryUsage().arrayBuffers
+  const slow = Array.from({ length: 250 }, () => startSlow(bed.port))
+  onTestFinished(() => slow.forEach(({ socket }) => socket.destroy()))
+  let peak = 0
+  const refused = () => {
+    peak = Math.max(peak, process.memoryUsage().arrayBuffers - before)
+    return slow.filter(({ heard }) => heard.text !== '')
+  }
+  await eventually('most are refused', () => refused().length > 150, 60_000, 20)
+  expect(refused()[0]?.heard.text).toMatch(
+    /^HTTP\/1.1 503 [^]*\r\nretry-after: 5\r\n[^]*"message":"too many long bodies .*"type":"service_unavailable"/,
+  )
+  // 64 MiB, and of each connection what a socket and its parser hold; 250 without a bound.
+  expect(peak).toBeLessThan(170 << 20)
+  expect((await bed.ask('{"model":"one"}')).json.name).toBe('one')
+  const [holding] = slow.filter(({ heard }) => heard.text === '')
+  expect(holding?.socket.destroyed).toBe(false)
+
+  slow.forEach(({ socket }) => socket.destroy())
+  await eventually('their room is given back', async () => (await bed.ask(late)).json.name === 'two', 30_000)
+})
+
+/** Sends a MiB without a name, and then nothing. */
+function startSlow(port: number) {
+  const heard = { text: '' }
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  socket.on('data', (text: Buffer) => (heard.text += text.toString()))
+  socket.write('POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000000\r\n\r\n{"prompt":"')
+  socket.write(long)
+  return { socket, heard }
+}
+
+const long = Buffer.alloc(1_040_000, 'x')
+
+test('room is given in turn, and given back by who is done or leaves', async () => {
+  const room = createRoom({ most: 100, patience: 60_000 })
+  const never = new AbortController().signal
+  const left = new AbortController()
+  const first = await room.take(90, never)
+  const told: string[] = []
+  const ask = (name: string, bytes: number, abort = never) =>
+    room.take(bytes, abort).then((taken) => {
+      told.push(`${name} ${taken !== undefined}`)
+      return taken
+    })
+  const [b, c, d] = [ask('b', 50, left.signal), ask('c', 10), ask('d', 95)]
+  // There would be room for c, but b was before it.
+  await Promise.resolve()
+  expect(told).toEqual([])
+  left.abort()
+  await Promise.all([b, c])
+  expect(told.toSorted()).toEqual(['b false', 'c true'])
+  first?.[Symbol.dispose]()
+  first?.[Symbol.dispose]()
+  expect(told).toHaveLength(2)
+  ;(await c)?.[Symbol.dispose]()
+  ;(await d)?.[Symbol.dispose]()
+  expect(await room.take(500, never)).toBeDefined()
+  expect(await room.take(1, left.signal)).toBe(undefined)
+})
+
+test('who finds no room in time is told', async () => {
+  const room = createRoom({ most: 10, patience: 5 })
+  const never = new AbortController().signal
+  expect(await room.take(10, never)).toBeDefined()
+  expect(await room.take(1, never)).toBe(undefined)
 })
