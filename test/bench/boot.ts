@@ -15,6 +15,8 @@ import type { BenchContext } from './row.ts'
 
 export type Boot = {
   listeningMs: number
+  /** From the spawn until the node listener answered what was asked as soon as it listened. */
+  answeringMs: number
   /** From the first engine's listening to the arrival of our POST at the API node. */
   registrationMs: number
   /** From the last engine's listening to its taking the round. */
@@ -30,6 +32,7 @@ export async function measureBoot(context: BenchContext): Promise<Boot> {
   await context.once('compiled', () => bootOnce(context, world))
   await forgetBefore(world)
   const daemon = await startDaemon(context, world)
+  const answering = whenAnswered(world.ports.node)
   const begun = beginRound(world)
   const listening = await whenMarked(world, 'listening', 2)
   const generating = await whenMarked(world, 'generating', 2)
@@ -44,6 +47,7 @@ export async function measureBoot(context: BenchContext): Promise<Boot> {
   const joined = generating.find(({ slot }) => slot === last.slot)
   return {
     listeningMs: daemon.listeningMs,
+    answeringMs: (await answering) - daemon.began,
     registrationMs: (post?.at ?? NaN) - first,
     generatingMs: (joined?.at ?? NaN) - last.at,
     rssMb,
@@ -56,6 +60,11 @@ async function bootOnce(context: BenchContext, world: World): Promise<void> {
   const daemon = await startDaemon(context, world)
   await whenRegistered(world)
   await daemon.stop()
+}
+
+async function whenAnswered(port: number): Promise<number> {
+  await (await fetch(`http://127.0.0.1:${port}/api/v1/state`)).arrayBuffer()
+  return performance.now()
 }
 
 /** The broker's init, again and again until an engine takes it: 503 while none serves. */

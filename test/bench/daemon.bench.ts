@@ -31,6 +31,12 @@ export const rows: readonly BenchRow[] = [
     measure: ofBoot((boot) => boot.listeningMs),
   },
   {
+    name: 'process start → first answer',
+    unit: 'ms',
+    goal: { atMost: 800 },
+    measure: ofBoot((boot) => boot.answeringMs),
+  },
+  {
     name: 'engine ready → registration sent',
     unit: 'ms',
     goal: { atMost: 20 },

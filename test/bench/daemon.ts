@@ -13,6 +13,8 @@ import type { BenchContext } from './row.ts'
 export type World = Outside & { readonly marks: string }
 export type Daemon = {
   readonly pid: number
+  /** performance.now() of the spawn. */
+  readonly began: number
   /** ms from the spawn until the port of the node listener took a connection. */
   readonly listeningMs: number
   /** SIGTERM: engines and tunnels end with it. */
@@ -72,7 +74,7 @@ export async function startDaemon(context: BenchContext, { machine, ports }: Wor
   const stop = () => endChild(child, ended)
   context.after(stop)
   await whenListening(ports.node, child)
-  return { pid: child.pid ?? 0, listeningMs: performance.now() - began, stop }
+  return { pid: child.pid ?? 0, began, listeningMs: performance.now() - began, stop }
 }
 
 /** Both engines serve, the tunnels are proved, the API node has us and its broker has asked how we are. */
