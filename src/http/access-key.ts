@@ -23,6 +23,11 @@ export function holdsKey(keys: KeyDigests, authorization: string | undefined): b
   return keys.reduce((found, key) => timingSafeEqual(key, mine) || found, false)
 }
 
+/** Whether the key is too long to be guessed, if it is a random one: 20 characters. Pure. */
+export function hasLongKey(authorization: string): boolean {
+  return (parseKey(authorization)?.length ?? 0) >= 20
+}
+
 /** 401 as A1.4 has it. */
 export function sendUnauthorized(request: IncomingMessage, response: ServerResponse): void {
   request.resume()

@@ -5,7 +5,7 @@ import type { Log } from '../core/log.ts'
 import { startLoop } from '../core/loop.ts'
 import type { Secrets } from '../core/secrets.ts'
 import { createStatus } from '../core/status-signal.ts'
-import { holdsKey, type KeyDigests, toKeyDigests } from './access-key.ts'
+import { hasLongKey, holdsKey, type KeyDigests, toKeyDigests } from './access-key.ts'
 import { createAttempts } from './attempts.ts'
 import { readKeyFile } from './keys.ts'
 import { describeHttpProblem } from './problems.ts'
@@ -79,9 +79,15 @@ export function startAccess(options: AccessOptions): Access {
       if (isOpen) return 'ok'
       // Without a key nothing was guessed: browsers ask so first, to be challenged.
       if (!authorization?.trim()) return 'unauthorized'
-      // Before the key is looked at: a limited guesser must not learn that it was right.
-      if (attempts.waitFor(address) > 0) return 'limited'
-      if (holdsKey(state.digests, authorization)) return 'ok'
+      const isRight = holdsKey(state.digests, authorization)
+      const isLimited = attempts.waitFor(address) > 0
+      // Behind a proxy everybody has its address: others' guesses must not lock out whose key cannot be guessed, nor who was right
+      // from there before. Else a limited guesser does not learn that it was right.
+      if (isRight && (!isLimited || hasLongKey(authorization) || attempts.isTrusted(address))) {
+        attempts.trust(address)
+        return 'ok'
+      }
+      if (isLimited) return 'limited'
       attempts.note(address, authorization)
       if (attempts.waitFor(address) > 0) log.warn({ address }, 'too many wrong access keys from one address')
       return 'unauthorized'
