@@ -51,12 +51,13 @@ export function toOrigin(bind: string, port: number): string {
 export function toEngineDeps({
   host,
   engine,
-}: Config): Pick<EngineDeps, 'livesFolder' | 'spareFolder' | 'logDir' | 'times'> {
+}: Config): Pick<EngineDeps, 'livesFolder' | 'spareFolder' | 'logDir' | 'keptLogs' | 'times'> {
   const spare = join(host.runDir, spareName)
   return {
     livesFolder: join(host.stateDir, 'engines'),
     spareFolder: spare === host.stateDir ? undefined : join(spare, 'engines'),
     logDir: host.logDir,
+    keptLogs: join(host.stateDir, 'launches'),
     times: {
       start: engine.startTimeout,
       stop: engine.stopTimeout,

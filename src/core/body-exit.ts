@@ -51,15 +51,15 @@ function readEnd(record: BodyRecord): { code: number | undefined } | 'not yet' {
   try {
     // Alive is asked first: a keeper seen dead has written its file before.
     const alive = isKeeperAlive(record)
-    const code = readExit(record.folder)
+    const code = readExitStatus(record.folder)
     return code === undefined && alive ? 'not yet' : { code }
   } catch {
     return 'not yet'
   }
 }
 
-/** @throws where we are out of descriptors */
-function readExit(folder: string): number | undefined {
+/** What the keeper left; undefined where it was killed before. @throws where we are out of descriptors */
+export function readExitStatus(folder: string): number | undefined {
   try {
     const text = readFileSync(join(folder, 'exit'), 'utf8')
     return /^\d+\n$/.test(text) ? Number(text) : undefined

@@ -1,7 +1,7 @@
 // Where a life is on disk: its folder below the state directory, and its log in LOG_DIR, which is shipped and outlives it.
-import { mkdir, open, readdir, realpath, rm, stat, symlink, unlink } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
-import { messageOf } from '../core/errors.ts'
+import { copyFile, lstat, mkdir, open, readdir, realpath, rename, rm, stat, symlink, unlink } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { codeOf, messageOf } from '../core/errors.ts'
 
 /** `engine-0-20261121t075300123-k3f`: slot, wall clock, and chance for a clock that steps. */
 export function toLifeId(slot: number, wall: number, random: number): string {
@@ -13,7 +13,9 @@ export function toLifeId(slot: number, wall: number, random: number): string {
 }
 
 /** A launch has one engine in its life: `launch-ID` tells it in the journal, in cgroups and among the logs. */
-export const toLaunchLifeId = (launch: string): string => `launch-${launch}`
+export const toLaunchLifeId = (launch: string): string => `${launchPrefix}${launch}`
+
+const launchPrefix = 'launch-'
 
 export const toLogPath = (logDir: string, id: string): string => join(logDir, `${id}.log`)
 
@@ -39,16 +41,60 @@ export async function dropLifeFolder(folder: string, logPath: string): Promise<v
   if (found?.size === 0) await unlink(logPath).catch(() => {})
 }
 
-/** Removes the folder of a dead life; its log stays, and of the logs of that slot only the newest `keep`. */
+/** Whether this log of a folder is a file of its own: LOG_DIR could not be written when the life began. */
+export const isStray = (log: string): Promise<boolean> =>
+  lstat(log).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+
+/**
+ * Removes the folder of a dead life; its log stays, and of the logs of that slot only the newest `keep`. One that could not be
+ * written to LOG_DIR is moved there now, or where that is still so, that of a launch to `keptLogs`.
+ * @returns where it is, if not in LOG_DIR
+ */
 export async function removeLifeFolder(
   folder: string,
-  keepLogs: { logDir: string; slot: number; keep: number },
-): Promise<void> {
+  keepLogs: { logDir: string; keptLogs?: string | undefined; slot: number; keep: number },
+): Promise<string | undefined> {
+  const kept = await rescueLog(folder, keepLogs)
   // What lies in the spare folder is linked from here: both go.
   const real = await realpath(folder).catch(() => folder)
   await rm(real, { recursive: true, force: true })
   if (real !== folder) await rm(folder, { recursive: true, force: true })
-  const { logDir, slot, keep } = keepLogs
+  await dropOldLogs(keepLogs)
+  return kept
+}
+
+async function rescueLog(
+  folder: string,
+  { logDir, keptLogs }: { logDir: string; keptLogs?: string | undefined },
+): Promise<string | undefined> {
+  const [id, log] = [basename(folder), join(folder, 'log')]
+  if (!(await isStray(log))) return undefined
+  if (await moveLog(log, toLogPath(logDir, id))) return undefined
+  const kept = keptLogs === undefined || !id.startsWith(launchPrefix) ? undefined : toLogPath(keptLogs, id)
+  return kept !== undefined && (await moveLog(log, kept)) ? kept : undefined
+}
+
+/** Also to another disk. Never rejects; a half of it does not stay. */
+async function moveLog(from: string, to: string): Promise<boolean> {
+  try {
+    await mkdir(dirname(to), { recursive: true, mode: 0o750 })
+    await rename(from, to).catch(async (error: unknown) => {
+      if (codeOf(error) !== 'EXDEV') throw error
+      await copyFile(from, to).catch(async (worse: unknown) => {
+        await unlink(to).catch(() => {})
+        throw worse
+      })
+    })
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function dropOldLogs({ logDir, slot, keep }: { logDir: string; slot: number; keep: number }): Promise<void> {
   const names = (await readdir(logDir).catch((): string[] => [])).filter(
     (name) => name.startsWith(`engine-${slot}-`) && name.endsWith('.log'),
   )

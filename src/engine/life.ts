@@ -5,12 +5,12 @@ import type { ReadonlySignal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { ProfileName } from '../config/engine.ts'
 import { adoptBody, type Body } from '../core/body.ts'
+import { readExitStatus } from '../core/body-exit.ts'
 import { readRecord } from '../core/body-record.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { codeOf, isShortage, messageOf } from '../core/errors.ts'
-import { readLastLines } from '../core/log-file.ts'
 import type { Log } from '../core/log.ts'
-import { diagnose } from './diagnose.ts'
+import { explainExit } from './explain-exit.ts'
 import { launchLife } from './launch-life.ts'
 import { removeLifeFolder, toLaunchLifeId, toLifeId, toLogPath } from './life-folder.ts'
 import { runLife } from './run-life.ts'
@@ -60,8 +60,10 @@ export interface EngineLife {
   /** Of vLLM's API server (of its keeper where the kernel does not tell children); undefined before and after it runs. */
   readonly pid: number | undefined
   readonly adopted: boolean
-  /** In LOG_DIR; stays after the end. */
+  /** In LOG_DIR; stays after the end. Where it could not be written: `strayLog`. */
   readonly logPath: string
+  /** The log that is not in LOG_DIR: in the life's folder, after the end of a launch in `keptLogs`. */
+  readonly strayLog?: string | undefined
   readonly startedAt: Date
   /** Hidden from the data path, alive (D5). Idempotent; also while it loads. */
   park(): void
@@ -87,6 +89,10 @@ export type EngineDeps = {
   /** Told with each launch: why the life could not be kept in `livesFolder`. */
   onTrouble?: (why: string | undefined) => void
   logDir: string
+  /** For the logs of launches that have ended, where LOG_DIR could not have them; without it they are gone then. */
+  keptLogs?: string
+  /** Told of each engine of the daemon before that ended while nobody looked. */
+  onDead?: (id: string, dead: DeadEngine) => void
   /** ms: load without progress, patience of an end, drain, grace of a hang (0 = off). */
   times: { start: number; stop: number; drain: number; hangGrace: number }
   /** For engines that have other patience than that. */
@@ -99,6 +105,8 @@ export type EngineDeps = {
   gpuMemoryBack?: (gpus: readonly number[], abort: AbortSignal) => Promise<void>
   cgroupParent?: string
 }
+
+export type DeadEngine = { problem: Problem; /** If not in LOG_DIR. */ strayLog: string | undefined }
 
 /** A serving vLLM ends within 2 s of SIGTERM (facts/vllm.md 2.9); one that loads is killed. */
 const unknownPatience = 5000
@@ -162,19 +170,19 @@ async function endUnknown(body: Body, { log }: EngineDeps): Promise<void> {
 /** It died while nobody looked: say why, sweep, and forget it. */
 async function bury(folder: string, deps: EngineDeps, clock: Clock): Promise<undefined> {
   const record = await readRecord(folder)
+  let problem: Problem | undefined
   if (record.kind === 'value') {
-    const lines = await readLastLines(join(folder, 'log'), 2000)
-    const { problem } = diagnose(lines, undefined)
-    deps.log.warn(
-      { life: record.value.id, code: problem.code, evidence: problem.evidence },
-      'engine died while we were away',
-    )
+    problem = await explainExit(join(folder, 'log'), readExitStatus(folder), 2000)
+    const { code, evidence } = problem
+    deps.log.warn({ life: record.value.id, code, evidence }, 'engine died while we were away')
     const from = Date.parse(record.value.launchedAt)
     await sweepSegments({ segments: new Set(), from, to: clock.wall() }).catch((error: unknown) =>
       deps.log.warn({ why: messageOf(error) }, 'shared memory not swept'),
     )
   }
   const slot = Number(/^engine-(\d+)-/.exec(basename(folder))?.[1] ?? -1)
-  await removeLifeFolder(folder, { logDir: deps.logDir, slot, keep: deps.keepLogs ?? 5 })
+  const { logDir, keptLogs, keepLogs: keep = 5 } = deps
+  const strayLog = await removeLifeFolder(folder, { logDir, keptLogs, slot, keep })
+  if (problem) deps.onDead?.(basename(folder), { problem, strayLog })
   return undefined
 }

@@ -6,13 +6,13 @@ import { isKeeperAlive } from '../core/body-processes.ts'
 import { readRecord, writeRecord } from '../core/body-record.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
-import { boundLog, readLastLines } from '../core/log-file.ts'
+import { boundLog } from '../core/log-file.ts'
 import { readKept } from '../core/proc.ts'
 import { until, watch } from '../core/watch.ts'
 import { createEngineClient } from './client.ts'
-import { describeExit, diagnose } from './diagnose.ts'
+import { explainExit } from './explain-exit.ts'
 import { finish } from './finish.ts'
-import { makeLifeFolder, removeLifeFolder } from './life-folder.ts'
+import { isStray, makeLifeFolder, removeLifeFolder } from './life-folder.ts'
 import type { End, EngineDeps, EngineLife, EngineSpec, Phase, Progress } from './life.ts'
 import { live } from './live.ts'
 import { engineProblem } from './problems.ts'
@@ -59,7 +59,12 @@ export function runLife(given: LifePlan): EngineLife {
       return (held.program ??= keeper === undefined ? undefined : readKept(keeper))
     },
     adopted: plan.adopted,
-    logPath: plan.logPath,
+    get logPath() {
+      return held.strayLog ?? plan.logPath
+    },
+    get strayLog() {
+      return held.strayLog
+    },
     startedAt: plan.startedAt,
     park: () => {
       state.parked.value = true
@@ -93,7 +98,7 @@ function createState({ id, spec }: LifePlan) {
 type State = ReturnType<typeof createState>
 type Ask = { stop: AbortSignal; hurry: AbortSignal; leave: AbortSignal }
 
-type Held = { body?: Body; program?: number | undefined }
+type Held = { body?: Body; program?: number | undefined; strayLog?: string | undefined }
 
 async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<Ended> {
   const { deps, spec } = plan
@@ -111,6 +116,7 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<
     over.abort()
     return { end: { why: 'never-ready', problem }, problem }
   }
+  if (await isStray(held.body.logPath)) held.strayLog = held.body.logPath
   const served = until(state.phase, (phase) => phase === 'serving', over.signal).then(
     () => true,
     () => false,
@@ -123,7 +129,7 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<
   const lines = (await served) ? 300 : 2000
   const problem =
     end.why === 'exited' ? await explainExit(held.body.logPath, end.code, lines) : 'problem' in end && end.problem
-  if (end.why !== 'left') await removeFolder(held.body, plan)
+  if (end.why !== 'left') held.strayLog = await removeFolder(held.body, plan)
   return problem ? { end, problem } : { end }
 }
 
@@ -165,19 +171,13 @@ function toUpstreamState(state: State): UpstreamState {
 const pickUnwell = ({ phase, unwell }: State): Problem | undefined =>
   phase.value === 'serving' ? unwell.value : undefined
 
-/** D3: nobody asked, so it failed, whatever the code. */
-async function explainExit(logPath: string, code: number | undefined, lines: number): Promise<Problem> {
-  const { problem } = diagnose(await readLastLines(logPath, lines), code)
-  return problem.code === 'engine-exited'
-    ? problem
-    : { ...problem, evidence: `${problem.evidence} (${describeExit(code)})` }
-}
-
-async function removeFolder(body: Body, { deps, spec }: LifePlan): Promise<void> {
-  const keep = { logDir: deps.logDir, slot: spec.slot, keep: deps.keepLogs ?? 5 }
-  await removeLifeFolder(body.record.folder, keep).catch((error: unknown) =>
-    deps.log.warn({ why: messageOf(error) }, 'folder of a dead engine not removed'),
-  )
+/** @returns where its log is, if not in LOG_DIR */
+function removeFolder(body: Body, { deps, spec }: LifePlan): Promise<string | undefined> {
+  const { logDir, keptLogs, keepLogs: keep = 5 } = deps
+  return removeLifeFolder(body.record.folder, { logDir, keptLogs, slot: spec.slot, keep }).catch((error: unknown) => {
+    deps.log.warn({ why: messageOf(error) }, 'folder of a dead engine not removed')
+    return undefined
+  })
 }
 
 /** Somebody may clear the state folder: without its record the next daemon could not adopt the engine. */

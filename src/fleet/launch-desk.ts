@@ -13,13 +13,14 @@ import { readLastLines } from '../core/log-file.ts'
 import type { Log } from '../core/log.ts'
 import { watch } from '../core/watch.ts'
 import { diagnose } from '../engine/diagnose.ts'
+import { toLaunchLifeId } from '../engine/life-folder.ts'
 import type { Files } from '../models/files.ts'
 import type { Step, Wanted } from './decide.ts'
 import { toLaunchArgs } from './launch-args.ts'
 import { describeProblem, launchOwner, type LaunchRecord, toDiagnosis, toLaunchId } from './launch-record.ts'
 import type { LaunchRecords } from './launch-records.ts'
 import type { Leases } from './leases.ts'
-import type { EngineLife } from './lives.ts'
+import type { EngineLife, Lives } from './lives.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
 import type { Planner } from './planner.ts'
 import { fleetProblem } from './problems.ts'
@@ -84,15 +85,18 @@ export class LaunchDesk implements LaunchEvents {
   }
 
   /** After the engines of the daemon before were adopted: whoever has none has failed, unless it was never started. */
-  async reconcile(members: readonly Member[]): Promise<void> {
+  async reconcile(members: readonly Member[], dead: Lives['dead']): Promise<void> {
     const { records, bootId } = this.#deps
     for (const { plan, life } of members) this.#recover(plan, life)
     const alive = new Set(members.map(({ plan }) => toLaunchId(plan.owner)))
     for (const record of records.all.peek()) {
       const { id, state } = record
       if (isTerminal(state) || alive.has(id)) continue
+      const found = dead.get(toLaunchLifeId(id))
+      if (found?.strayLog !== undefined) records.change(id, { logPath: found.strayLog })
       if (record.bootId !== bootId) this.#end(id, fleetProblem('launch-rebooted', `model ${record.request.model}`))
       else if (state === 'stopping') this.#end(id, undefined)
+      else if (found) this.#end(id, toVanished(found.problem))
       else if (!record.queued) await this.#explainAbsent(record)
     }
   }
@@ -166,10 +170,11 @@ export class LaunchDesk implements LaunchEvents {
   }
 
   began(id: string, life: EngineLife): void {
-    const { clock } = this.#deps
+    const { clock, records } = this.#deps
     const over = new AbortController()
-    void life.ended.then(() => {
+    void life.ended.then(({ end }) => {
       over.abort()
+      if (end.why !== 'left' && life.strayLog !== undefined) records.change(id, { logPath: life.strayLog })
       this.#idleSince.delete(id)
     })
     watch(
@@ -270,10 +275,13 @@ export class LaunchDesk implements LaunchEvents {
   async #explainAbsent(record: LaunchRecord): Promise<void> {
     const lines = await readLastLines(record.logPath, 2000)
     if (record.state === 'bootstrapping' && lines.length === 0) return
-    const { problem } = diagnose(lines, undefined)
-    this.#end(record.id, problem.code === 'engine-exited' ? fleetProblem('launch-vanished', problem.evidence) : problem)
+    this.#end(record.id, toVanished(diagnose(lines, undefined).problem))
   }
 }
+
+/** Where nothing is known but that it ended. */
+const toVanished = (problem: Problem): Problem =>
+  problem.code === 'engine-exited' ? fleetProblem('launch-vanished', problem.evidence) : problem
 
 /** What another version of the daemon took may be refused by this one: that is the end of one launch, not of the loop. */
 function toWish({ id, request, gpuIds }: LaunchRecord): LaunchWish | Problem {

@@ -7,7 +7,8 @@ import { watch } from '../core/watch.ts'
 import type { LogChunk } from './launches.ts'
 
 export type LogSource = {
-  path: string
+  /** Asked before each read: it may be moved when its engine ends. */
+  path: () => string
   /** Nothing will be written any more. */
   ended: ReadonlySignal<boolean>
 }
@@ -16,18 +17,18 @@ export type LogSource = {
 const pieceSize = 65_536
 
 export function readLog({ path, ended }: LogSource, offset: number, most: number): Promise<LogChunk> {
-  return readLogPiece(path, offset, most, ended.peek())
+  return readLogPiece(path(), offset, most, ended.peek())
 }
 
 /** Reads only as fast as it is asked; ends, and never throws, on abort. */
 export async function* followLog(source: LogSource, offset: number, abort: AbortSignal): AsyncGenerator<LogChunk> {
-  const bell = startBell(source.path)
+  const bell = startBell(source.path())
   try {
     let at = offset
     while (!abort.aborted) {
       // Asked before the read: what was written until the end is read.
       const isWhole = source.ended.peek()
-      const piece = await readLogPiece(source.path, at, pieceSize, isWhole)
+      const piece = await readLogPiece(source.path(), at, pieceSize, isWhole)
       if (piece.content !== '') yield piece
       else if (isWhole) return
       else await untilMore(bell, source, abort)

@@ -96,7 +96,7 @@ async function adoptAll({ book, lives, roster, ending, log, launches }: BodyDeps
   const found = await lives.adopt()
   if (found.length > 0) log.info({ engines: found.map((one) => one.id), ending: ending.aborted }, 'engines adopted')
   roster.adopt(found)
-  await launches.reconcile(roster.members.peek())
+  await launches.reconcile(roster.members.peek(), lives.dead)
 }
 
 async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void>): Promise<void> {

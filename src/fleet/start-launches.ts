@@ -94,8 +94,11 @@ function toEnded(id: string, all: Launches['all'], { node, claim }: LaunchesDeps
 
 /** Of the node's own, the log of its first engine. */
 function toSource({ launch_id: id }: LaunchResponse, deps: LaunchesDeps, all: Launches['all']): LogSource {
-  const path = id === deps.node.id() ? pickMembers(id, deps)[0]?.life.logPath : deps.records.get(id)?.logPath
-  return { path: path ?? '', ended: computed(() => isTerminal(findIn(all.value, id)?.state ?? 'stopped')) }
+  const path = () => {
+    const life = pickMembers(id, deps)[0]?.life
+    return (id === deps.node.id() ? life?.logPath : (life?.strayLog ?? deps.records.get(id)?.logPath)) ?? ''
+  }
+  return { path, ended: computed(() => isTerminal(findIn(all.value, id)?.state ?? 'stopped')) }
 }
 
 function refuseNode(id: string): Refusal {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { appendFile, writeFile } from 'node:fs/promises'
+import { appendFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
@@ -64,10 +64,28 @@ test('a log is followed while it is written, until its launch has ended', async 
   await writeFile(path, 'one\n')
   const ended = signal(false)
   const seen: string[] = []
-  for await (const { content } of followLog({ path, ended }, 0, AbortSignal.timeout(10_000))) {
+  for await (const { content } of followLog({ path: () => path, ended }, 0, AbortSignal.timeout(10_000))) {
     seen.push(content)
     if (seen.length === 1) await appendFile(path, 'two\n')
     else ended.value = true
+  }
+  expect(seen.join('')).toBe('one\ntwo\n')
+})
+
+test('a log that is moved when its engine ends is followed to its last word', async () => {
+  const root = await tempDir()
+  const [before, after] = [join(root, 'log'), join(root, 'kept')]
+  await writeFile(before, 'one\n')
+  const ended = signal(false)
+  const place = { path: before }
+  const seen: string[] = []
+  for await (const { content } of followLog({ path: () => place.path, ended }, 0, AbortSignal.timeout(10_000))) {
+    seen.push(content)
+    if (seen.length > 1) continue
+    await appendFile(before, 'two\n')
+    await rename(before, after)
+    place.path = after
+    ended.value = true
   }
   expect(seen.join('')).toBe('one\ntwo\n')
 })
@@ -76,7 +94,7 @@ test('who follows a log that rests hears at once that its launch has ended', asy
   const path = join(await tempDir(), 'log')
   await writeFile(path, 'one\n')
   const ended = signal(false)
-  const reader = followLog({ path, ended }, 0, AbortSignal.timeout(10_000))
+  const reader = followLog({ path: () => path, ended }, 0, AbortSignal.timeout(10_000))
   await reader.next()
   const over = reader.next()
   // It has asked before: without being told it would look again after 5 s.

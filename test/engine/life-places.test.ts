@@ -1,8 +1,9 @@
 // Where lives are kept: a folder that cannot be made, and one that somebody deletes under a living engine.
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { adoptEngines, startEngine } from '../../src/engine/life.ts'
+import type { Problem } from '../../src/api/status.ts'
+import { adoptEngines, type DeadEngine, type EngineDeps, startEngine } from '../../src/engine/life.ts'
 import { eventually } from '../support/eventually.ts'
 import { alive, endedAfterwards, engineBed, pidsOf, program, start, whenPhase } from './engine-bed.ts'
 
@@ -25,6 +26,47 @@ test('folders that cannot be made cost nothing where there is a spare place, and
   const usual = endedAfterwards(startEngine(bed.spec, { ...bed.deps, spareFolder, onTrouble }))
   await whenPhase(usual, 'serving')
   expect(troubles).toEqual([expect.stringContaining(lost), expect.stringContaining(lost), undefined])
+})
+
+test.each(['is still not there', 'is there at last'])(
+  'the log of a launch that LOG_DIR could not have is read from its folder, and kept when it ends: LOG_DIR %s',
+  async (later) => {
+    const bed = await engineBed()
+    const logDir = join(bed.root, 'logs')
+    await writeFile(logDir, 'in the way')
+    const keptLogs = join(bed.root, 'launches')
+    const life = endedAfterwards(startEngine({ ...bed.spec, owner: 'launch:abc' }, { ...bed.deps, logDir, keptLogs }))
+    await whenPhase(life, 'serving')
+    expect(life.logPath).toBe(join(bed.deps.livesFolder, 'launch-abc', 'log'))
+    expect(await readFile(life.logPath, 'utf8')).toContain('Application startup complete')
+    if (later === 'is there at last') await rm(logDir)
+    await life.stop()
+    const place = join(later === 'is there at last' ? logDir : keptLogs, 'launch-abc.log')
+    expect(life).toMatchObject({ logPath: place, strayLog: place.startsWith(keptLogs) ? place : undefined })
+    expect(await readFile(place, 'utf8')).toContain('Application startup complete')
+    expect(await readdir(bed.deps.livesFolder)).toEqual([])
+  },
+)
+
+test('an engine that died while no daemon was there is told with its exit status, which its keeper left', async () => {
+  const bed = await engineBed({ EXIT_AFTER_MS: '300', EXIT_CODE: '7' })
+  const logDir = join(bed.root, 'no-logs')
+  await writeFile(logDir, 'in the way')
+  const keptLogs = join(bed.root, 'launches')
+  const told: [string, DeadEngine][] = []
+  const deps: EngineDeps = { ...bed.deps, logDir, keptLogs, onDead: (id, dead) => void told.push([id, dead]) }
+  const life = endedAfterwards(startEngine({ ...bed.spec, owner: 'launch:abc' }, deps))
+  await eventually('it runs', () => life.phase.value === 'loading')
+  life.leave()
+  await life.ended
+  const folder = join(bed.deps.livesFolder, 'launch-abc')
+  await eventually('its keeper wrote', async () => (await readdir(folder)).includes('exit'))
+  await eventually('nothing of it lives', async () => (await pidsOf(bed, life)).length === 0)
+  expect(await adoptEngines(bed.deps.livesFolder, deps)).toEqual([])
+  const kept = join(keptLogs, 'launch-abc.log')
+  const problem = expect.objectContaining({ evidence: expect.stringContaining('exit 7') as string }) as Problem
+  expect(told).toEqual([['launch-abc', { problem, strayLog: kept }]])
+  expect(await readFile(kept, 'utf8')).not.toBe('')
 })
 
 test('the record of a living engine that somebody deletes is written again, and the next daemon adopts the engine', async () => {

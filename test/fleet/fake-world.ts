@@ -2,7 +2,7 @@
 // a model loaded twice.
 import { signal } from '@preact/signals-core'
 import type { Problem } from '../../src/api/status.ts'
-import type { End, EngineLife, EngineSpec, Phase, Progress } from '../../src/engine/life.ts'
+import type { DeadEngine, End, EngineLife, EngineSpec, Phase, Progress } from '../../src/engine/life.ts'
 import { equivalent } from '../../src/engine/args.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
 import { toGroup } from '../../src/fleet/wish.ts'
@@ -23,6 +23,8 @@ export class FakeWorld {
   endsAtOnce = true
   /** Whether it is known at once why an engine crashed; else `explain()` tells it. */
   explainsAtOnce = true
+  /** What the next daemon is told of engines that died while none was there. */
+  readonly dead = new Map<string, DeadEngine>()
   readonly #unexplained: (() => void)[] = []
   #count = 0
 
@@ -31,6 +33,7 @@ export class FakeWorld {
       start: (spec) => this.#start(spec),
       adopt: () => Promise.resolve(this.alive().map((engine) => this.#attach(engine, true))),
       trouble: signal(undefined),
+      dead: this.dead,
     }
   }
 

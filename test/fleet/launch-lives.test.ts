@@ -94,6 +94,26 @@ test('the next daemon adopts what lives, explains what died, and starts what had
   await expect(launches.create(toAsk([0]))).rejects.toMatchObject({ status: 409 })
 })
 
+test('a launch that died with the daemon away has its exit status and its log, also where it had not said a word', async () => {
+  const { start, end, world, alive, root } = await fleetBed(bare, 1)
+  const first = start()
+  const { launch_id: id } = await first.launches.create(toAsk([0]))
+  await alive(1)
+  await end(first, 'restart')
+  world.crash(world.alive()[0]!)
+  const strayLog = join(root, 'state', 'launches', `launch-${id}.log`)
+  await writeFile(strayLog, 'kept\n')
+  const problem = { code: 'engine-exited', title: 'ended', evidence: 'exit 7', remedy: 'x' }
+  world.dead.set(`launch-${id}`, { problem, strayLog })
+  const { launches } = start()
+  await untilState(launches, id, 'failed')
+  expect(launches.get(id)?.diagnosis).toMatchObject({ code: 'launch-vanished', evidence: 'exit 7' })
+  expect((await launches.readLog(id, 0, 100)).content).toBe('kept\n')
+  expect(world.launches).toHaveLength(1)
+  await launches.forget(id)
+  expect(await readdir(dirname(strayLog))).not.toContain(`launch-${id}.log`)
+})
+
 test('a reboot fails what ran, and a stop of the daemon stops it', async () => {
   const { start, end, world, alive } = await fleetBed(bare, 2)
   const first = start()
