@@ -1,5 +1,6 @@
 // `gonka-node launch`: asks for a launch; with --wait it stays until the model serves.
 import type { LaunchResponse } from '../api/launches.ts'
+import { Wrong, parseIndices } from '../config/fields.ts'
 import { countOf, secondsOf, textOf } from './flags.ts'
 import { renderProgress, toShortId } from './render-launch.ts'
 import { ask } from './socket-client.ts'
@@ -12,7 +13,7 @@ export const launch: Verb = {
     'MODEL [--gpus 0,1 | --gpu-count N] [--task embed] [--set NAME=value]… [--name NAME] [--queue] [--min-free-mib N] [--ttl 1h] [--idle-stop 30m] [--wait] [--timeout 20m] [--node] [--json] [--socket PATH]',
   summary: 'loads a model on GPUs of its own, beside what the node serves',
   help: `MODEL             a repository of the model hub, or a folder
---gpus 0,1        these GPUs (without it and without --gpu-count: all)
+--gpus 0,1        these GPUs, also as 0-3 (without it and without --gpu-count: all)
 --gpu-count N     N free ones, which the daemon picks
 --min-free-mib N  each picked GPU must have so much free memory
 --task embed      embeddings instead of generating
@@ -96,9 +97,9 @@ function parseWish({ positionals: [model], flags }: Invocation): Readonly<Record
 }
 
 function parseGpus(text: string | undefined): number[] | undefined {
-  if (text === undefined) return undefined
-  if (!/^\d{1,3}(,\d{1,3})*$/.test(text)) throw new UsageError(`--gpus "${text}": write 0 or 0,1`)
-  return text.split(',').map(Number)
+  const found = text === undefined ? undefined : parseIndices(text)
+  if (found instanceof Wrong) throw new UsageError(`--gpus ${found.message}`)
+  return found
 }
 
 /** `max_model_len=4096` is a number, `enforce_eager=true` a flag, `rope_scaling={"factor":2}` an object, all else a text. */

@@ -19,7 +19,7 @@ export type FieldMeta = {
 const raw = z.string().optional()
 
 /** What is wrong with a value, as opposed to the value: texts are values too. */
-class Wrong {
+export class Wrong {
   readonly message: string
   constructor(message: string) {
     this.message = message
@@ -145,20 +145,19 @@ export function duration(meta: FieldMeta, absentMs: number) {
 
 /** `0,1`, `0-3` or both, sorted; undefined where not set. */
 export function indices(meta: FieldMeta) {
-  return parsed<readonly number[] | undefined>(
-    meta,
-    (value) => {
-      const found = new Set<number>()
-      for (const word of value.split(',').map((one) => one.trim())) {
-        const range = /^(\d{1,3})(?:-(\d{1,3}))?$/.exec(word)
-        const [first, last] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])]
-        if (!range || last < first) return new Wrong(`"${word}" is no index; write indices such as 0,1 or 0-3`)
-        for (let index = first; index <= last; index += 1) found.add(index)
-      }
-      return [...found].toSorted((a, b) => a - b)
-    },
-    undefined,
-  )
+  return parsed<readonly number[] | undefined>(meta, parseIndices, undefined)
+}
+
+/** `0,2-3` → 0, 2, 3: each once, in order. Pure; the command line takes them too. */
+export function parseIndices(value: string): number[] | Wrong {
+  const found = new Set<number>()
+  for (const word of value.split(',').map((one) => one.trim())) {
+    const range = /^(\d{1,3})(?:-(\d{1,3}))?$/.exec(word)
+    const [first, last] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])]
+    if (!range || last < first) return new Wrong(`"${word}" is no index; write indices such as 0,1 or 0-3`)
+    for (let index = first; index <= last; index += 1) found.add(index)
+  }
+  return [...found].toSorted((a, b) => a - b)
 }
 
 export function choice<const T extends string>(meta: FieldMeta, values: readonly T[], absent: T | undefined) {

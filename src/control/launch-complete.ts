@@ -3,6 +3,8 @@ import { z } from 'zod'
 import type { LaunchResponse } from '../api/launches.ts'
 import { Refusal, messageOf } from '../core/errors.ts'
 import { readText, request } from '../core/http-client.ts'
+import { isGuided, renderGuided } from '../engine/guided.ts'
+import { readVersion } from '../engine/read-version.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import type { SocketRequest } from './socket.ts'
 
@@ -11,6 +13,14 @@ const wish = z.object({
   prompt: z.string(),
   max_tokens: z.int().min(1).default(64),
   temperature: z.number().min(0).optional(),
+  guided_decoding: z
+    .object({
+      choice: z.array(z.string()).default([]),
+      json_schema: z.string().exactOptional(),
+      regex: z.string().exactOptional(),
+      grammar: z.string().exactOptional(),
+    })
+    .optional(),
 })
 
 export type Piece = { text: string; finish_reason?: string; prompt_tokens?: number; completion_tokens?: number }
@@ -25,16 +35,18 @@ export async function* complete(deps: Deps, { body, abort }: SocketRequest): Asy
   const found = wish.safeParse(body)
   if (!found.success)
     throw new Refusal('bad-completion', 400, `complete: ${found.error.issues.map(({ message }) => message).join('; ')}`)
-  const { id, ...sampling } = found.data
+  const { id, guided_decoding: guided, ...sampling } = found.data
   const upstream = pick(deps.get(id), deps.upstreams(id))
   using turn = upstream.begin()
   try {
+    const constraint = isGuided(guided) ? renderGuided(guided, await readVersion(upstream.origin)) : {}
     const { statusCode, body: answer } = await request(`${upstream.origin}/v1/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({
         model: upstream.model,
         ...sampling,
+        ...constraint,
         stream: true,
         stream_options: { include_usage: true },
       }),

@@ -41,7 +41,7 @@ export function createLaunchSocketRoutes({ launches, calls, stats }: LaunchSocke
     'GET /launches/logs': async ({ query }) => calls.logs(idOf(query), offsetOf(query)),
     /** LogsResponse after LogsResponse, until the launch has ended or the caller leaves. */
     'GET /launches/follow': ({ query, abort }) => follow(idOf(query), offsetOf(query), abort),
-    /** `{id, prompt, max_tokens?, temperature?}` → pieces of text, the last with counts. */
+    /** `{id, prompt, max_tokens?, temperature?, guided_decoding?}` → pieces of text, the last with counts. */
     'POST /launches/complete': (request) =>
       complete({ get: (id) => calls.get(id), upstreams: (id) => launches.upstreams(id) }, request),
     'GET /stats': () => stats.read(),

@@ -1,6 +1,6 @@
 // What the engine is asked for one prompt or text, as JSON. Pure.
-import { isAtLeast } from '../engine/profile.ts'
-import type { CompleteRequest, GuidedDecoding } from '../api/inference.ts'
+import type { CompleteRequest } from '../api/inference.ts'
+import { renderGuided } from '../engine/guided.ts'
 
 /** The rest of a body, to which each prompt is added: a big schema is rendered once, not a thousand times. */
 export type CommonBody = string
@@ -23,7 +23,7 @@ export function renderCompletionCommon(
     top_k: -1,
     min_p: 0,
     repetition_penalty: 1,
-    ...toGuided(request.guided_decoding, engine.version),
+    ...renderGuided(request.guided_decoding, engine.version),
     ...(stream && { stream: true, stream_options: { include_usage: true } }),
   })
 }
@@ -34,27 +34,4 @@ export function renderEmbeddingCommon(model: string): CommonBody {
 
 export function renderBody(common: CommonBody, field: 'prompt' | 'input', text: string): string {
   return `${common.slice(0, -1)},"${field}":${JSON.stringify(text)}}`
-}
-
-export function isGuided(guided: GuidedDecoding | undefined): guided is GuidedDecoding {
-  return guided !== undefined && pickConstraint(guided) !== undefined
-}
-
-/**
- * vLLM 0.12 dropped the `guided_…` fields, and what it does not know it ignores: the wrong spelling answers 200 and
- * unconstrained text. `structured_outputs` came with 0.11 (docs.vllm.ai, features/structured_outputs).
- */
-function toGuided(guided: GuidedDecoding | undefined, version: string): object {
-  const found = guided && pickConstraint(guided)
-  if (!found) return {}
-  const [kind, value] = found
-  return isAtLeast(version, '0.11') ? { structured_outputs: { [kind]: value } } : { [`guided_${kind}`]: value }
-}
-
-/** A choice wins over the others (A1.8). */
-function pickConstraint({ choice, json_schema, regex, grammar }: GuidedDecoding) {
-  if (choice.length > 0) return ['choice', choice] as const
-  if (json_schema !== undefined) return ['json', json_schema] as const
-  if (regex !== undefined) return ['regex', regex] as const
-  return grammar === undefined ? undefined : (['grammar', grammar] as const)
 }

@@ -1,10 +1,10 @@
 // The engines of a launch as the calls use them: the least busy one for each prompt, and another try where one broke off.
-import { readText, request } from '../core/http-client.ts'
+import { readVersion } from '../engine/read-version.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import type { Launches } from '../fleet/launches.ts'
 import { pickUpstream } from '../proxy/pick.ts'
 import { CallError } from './call-error.ts'
-import { EngineRefused, at, parseJson } from './engine-answer.ts'
+import { EngineRefused } from './engine-answer.ts'
 import { askEngine, type ChunkSink, type EngineAnswer, EngineBroke } from './engine-exchange.ts'
 import { createPools } from './pools.ts'
 
@@ -41,13 +41,6 @@ export function createEngines(launches: Pick<Launches, 'upstreams'>): Engines {
     )
   }
 
-  async function readVersion({ origin }: Upstream): Promise<string> {
-    const { body } = await request(`${origin}/version`, { headersTimeout: 10_000, bodyTimeout: 10_000 })
-    const version = at(parseJson(await readText(body, 65_536)), 'version')
-    if (typeof version !== 'string') throw new Error('the engine does not tell its version')
-    return version
-  }
-
   return {
     async ask(ask, abort) {
       let broken: Upstream | undefined
@@ -70,7 +63,7 @@ export function createEngines(launches: Pick<Launches, 'upstreams'>): Engines {
     version(upstream) {
       const known = versions.get(upstream)
       if (known) return known
-      const reading = readVersion(upstream)
+      const reading = readVersion(upstream.origin)
       versions.set(upstream, reading)
       reading.catch(() => versions.delete(upstream))
       return reading

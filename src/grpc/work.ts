@@ -1,12 +1,13 @@
 // What the methods do once the key is right: check, share out to the launch's engines, hand over results. Knows nothing of gRPC's
 // streams; a call's work ends with its abort.
+import { isGuided } from '../engine/guided.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import type { Launches } from '../fleet/launches.ts'
 import { type Outlet, runBatch } from './batch.ts'
 import type { Definitions } from './definitions.ts'
 import { createDesk, type Desk } from './desk.ts'
 import { parseCompletion, parseEmbedding, parseStreamed } from './engine-answer.ts'
-import { isGuided, renderBody, renderCompletionCommon, renderEmbeddingCommon } from './engine-body.ts'
+import { renderBody, renderCompletionCommon, renderEmbeddingCommon } from './engine-body.ts'
 import type { EngineAnswer } from './engine-exchange.ts'
 import { createEngines, type Engines } from './engines.ts'
 import { type CallFacts, judgeCall } from './judge-call.ts'

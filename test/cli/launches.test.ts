@@ -1,4 +1,6 @@
 // The verbs about launches against a daemon that really runs.
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
 import type { LaunchResponse } from '../../src/api/launches.ts'
@@ -26,7 +28,7 @@ test(
       'launch',
       model,
       '--gpus',
-      '0',
+      '0-0',
       '--name',
       'first',
       '--set',
@@ -46,6 +48,18 @@ test(
     expect((await fine('complete', 'first', 'Once upon a time', '--max-tokens', '3')).out.trim()).not.toBe('')
     const whole = JSON.parse((await fine('complete', id.slice(0, 8), 'a', '--max-tokens', '3', '--json')).out) as object
     expect(whole).toMatchObject({ finish_reason: 'length', completion_tokens: 3 })
+    const schema = '{"type":"object","properties":{"a":{"type":"integer"}}}'
+    const file = join(world.machine.folder, 'schema.json')
+    await writeFile(file, schema)
+    const guided: [string[], string][] = [
+      [['--choice', 'yes', '--choice', 'no'], 'yes'],
+      [['--regex', '[ab]+'], '[ab]+'],
+      [['--grammar', 'start: "x"'], 'start: "x"'],
+      [['--json-schema', schema], '{"a":1}'],
+      [['--json-schema', file], '{"a":1}'],
+    ]
+    for (const [words, wanted] of guided)
+      expect((await fine('complete', 'first', 'a', ...words)).out).toBe(`${wanted}\n`)
     expect((await fine('logs', 'first', '--lines', '2')).out.trim().split('\n')).toHaveLength(2)
     expect((await fine('stats')).out).toMatch(/^load +\d.*\n(.*\n)+0 +NVIDIA H100/)
     expect(JSON.parse((await fine('stats', '--json')).out)).toMatchObject({ gpu_count: 2 })
@@ -120,6 +134,9 @@ test.each([
   [['stop']],
   [['complete', 'x']],
   [['complete', 'x', 'y', '--temperature', 'hot']],
+  [['complete', 'x', 'y', '--choice', 'a', '--regex', 'b']],
+  [['complete', 'x', 'y', '--json-schema', '{"type"']],
+  [['launch', model, '--gpus', '3-1']],
 ])('%j is a wrong command line: exit 2 with the usage, and nothing is asked', async (words) => {
   const heard = { out: '', err: '' }
   const out = {
