@@ -100,7 +100,7 @@ export class LaunchGate {
     const held = new Map<string, string>()
     for (const [id, share] of this.#share(this.#discover())) {
       const record = records.get(id)
-      if (share.kind === 'held') held.set(id, describeHeld(share.by))
+      if (share.kind === 'held') held.set(id, describeHeld(share.by, this.#deps.nodeId()))
       if (!record || share.kind !== 'given') continue
       const { queued: _queued, ...rest } = record
       records.replace({ ...rest, gpuIds: this.#take(id, share.gpus) })

@@ -60,8 +60,9 @@ export function toGpuAsk(
   })
   if (small.length > 0 && ('gpus' in ask || among.length - small.length < ask.count)) {
     const totals = small.map(({ gpu, total }) => `GPU ${gpu}: ${total} MiB`).join(', ')
+    const other = 'gpus' in ask ? ', or for other GPUs' : small.length < among.length ? ', or for fewer GPUs' : ''
     throw refuse(
-      `Requested GPUs are not available: min_free_mib ${ask.minFreeMiB} is more than they have in total (${totals}); ask for less memory, or for ${'gpus' in ask ? 'other' : 'fewer'} GPUs`,
+      `Requested GPUs are not available: min_free_mib ${ask.minFreeMiB} is more than they have in total (${totals}); ask for less memory${other}`,
     )
   }
   return ask
@@ -127,14 +128,19 @@ function judgeRoom(gpu: number, minFreeMiB: number, { freeMiB }: GpuTable): stri
 type Held = readonly { gpu: number; who: string }[]
 
 /** `gpu 0, 1 -> <launch id>, gpu 3 -> pid 4711 (…)`: for a person, who has eight of them. */
-export function describeHeld(by: Held): string {
+export function describeHeld(by: Held, node: string): string {
   const gpus = Map.groupBy(by, (one) => one.who)
-  return [...gpus].map(([who, its]) => `gpu ${its.map((one) => one.gpu).join(', ')} -> ${who}`).join(', ')
+  return [...gpus]
+    .map(
+      ([who, its]) =>
+        `gpu ${its.map((one) => one.gpu).join(', ')} -> ${who}${who === node ? " (the node's own model)" : ''}`,
+    )
+    .join(', ')
 }
 
 export function refuseHeld(by: Held): Refusal {
   const text = by.map(({ gpu, who }) => `gpu ${gpu} -> ${who}`).join(', ')
   return new Refusal('gpus-in-use', 409, `Requested GPUs are in use (${text})`, {
-    remedy: 'stop what holds them, ask for others, or send "queue": true to wait',
+    remedy: 'stop what holds them, ask for others (--gpus, --gpu-count), or wait for them (--queue)',
   })
 }

@@ -90,7 +90,8 @@ function describeProgress(facts: FleetFacts): { health: Health; summary: string;
     case 'parked':
       if (facts.stoppedBy === 'operator') {
         const summary = 'stopped by the operator until `gonka-node launch --node`; orders of a broker are refused'
-        return { health: 'off', summary: views.length > 0 ? `${summary}; engines end` : summary }
+        // Said first of all, where nothing is wrong: it stands until he remembers it.
+        return { health: 'ok', summary: views.length > 0 ? `${summary}; engines end` : summary }
       }
       return {
         health: 'ok',

@@ -111,7 +111,10 @@ test("who waits in the queue is told who has the GPUs, the node's own model as w
   world.ready()
   const own = launches.all.value[0]?.launch_id ?? ''
   const { launch_id: id } = await launches.create(toAsk(null, { queue: true }))
-  await eventually('told', () => stageOf(launches, id) === `waiting for GPUs: gpu 0, 1 -> ${own}`)
+  await eventually(
+    'told',
+    () => stageOf(launches, id) === `waiting for GPUs: gpu 0, 1 -> ${own} (the node's own model)`,
+  )
   await launches.stop(own, { ...calm, force: true })
   await alive(1)
   expect(world.alive()[0]?.spec).toMatchObject({ model: 'Test/B', gpus: [0, 1] })

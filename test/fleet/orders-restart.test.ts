@@ -127,6 +127,7 @@ test('what the operator stopped no broker starts, not even after a restart of th
   await end(fleet, 'restart')
   const second = start()
   await eventually('said', () => second.status.value.summary.startsWith('stopped by the operator'))
+  expect(second.status.value.health).toBe('ok')
   clock.advance(120_000)
   await refuses(second)
   expect(world.alive()).toEqual([])
