@@ -173,7 +173,7 @@ export const modelSignatures: readonly Signature[] = [
     row: 43,
     code: 'vllm-chat-template',
     title: 'the model has no chat template',
-    remedy: 'pass --chat-template in EXTRA_VLLM_ARGS',
+    remedy: 'pass --chat-template in EXTRA_VLLM_ARGS, or chat_template as an argument of the launch',
     retry: 'never',
     // Requests are answered 400 for it; the engine goes on.
     weak: 'hint',

@@ -6,7 +6,7 @@ export const softwareSignatures: readonly Signature[] = [
     row: 45,
     code: 'vllm-bad-flag',
     title: 'vLLM does not know an argument',
-    remedy: 'take it out of EXTRA_VLLM_ARGS, or write it as this vLLM version does',
+    remedy: 'take it out of EXTRA_VLLM_ARGS, or of the arguments of the launch, or write it as this vLLM version does',
     retry: 'never',
     patterns: [/error: unrecognized arguments:/i, /error: argument .*: (invalid choice|invalid \w+ value|expected)/i],
   },

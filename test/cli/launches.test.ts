@@ -98,7 +98,7 @@ test('what cannot be is refused in words, with exit 1; 69 without a daemon', { t
   const busy = await call(world, 'launch', model, '--gpu-count', '2', '--json')
   expect(JSON.parse(busy.out)).toMatchObject({ gpu_ids: [0, 1], state: 'bootstrapping' })
   const refused: [string[], RegExp][] = [
-    [['launch', model, '--gpus', '0'], /Requested GPUs are in use \(gpu 0 -> /],
+    [['launch', model, '--gpus', '0'], /Requested GPUs are in use \(gpu 0 -> [^]*\(--queue\)/],
     [['launch', model, '--gpus', '7'], /Requested GPUs are not available: \[7\]/],
     [['launch', model, '--set', 'port=1'], /port/],
     [['launch', '--node'], /MODEL_NAME/],
