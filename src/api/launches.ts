@@ -46,6 +46,7 @@ export const launchResponse = z.object({
   name: z.string().optional(),
   /** configuration: the node's own model, which the env file asks for. */
   owner: z.literal('configuration').optional(),
+  /** Why it failed; while it waits, what is in its way. */
   diagnosis: diagnosis.optional(),
   /** Of the load: stage as the engine's log tells it, percent of the weights, s since the engine was started. */
   progress: z

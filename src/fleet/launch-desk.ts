@@ -7,7 +7,6 @@ import { signal, type ReadonlySignal } from '@preact/signals-core'
 import { isTerminal } from '../api/launches.ts'
 import type { Problem } from '../api/status.ts'
 import type { Clock } from '../core/clock.ts'
-import { messageOf } from '../core/errors.ts'
 import type { Intent } from '../core/intent.ts'
 import { readLastLines } from '../core/log-file.ts'
 import type { Log } from '../core/log.ts'
@@ -16,15 +15,14 @@ import { diagnose } from '../engine/diagnose.ts'
 import { toLaunchLifeId } from '../engine/life-folder.ts'
 import type { Files } from '../models/files.ts'
 import type { Step, Wanted } from './decide.ts'
-import { toLaunchArgs } from './launch-args.ts'
 import { describeProblem, launchOwner, type LaunchRecord, toDiagnosis, toLaunchId } from './launch-record.ts'
 import type { LaunchRecords } from './launch-records.ts'
+import { toWish } from './launch-wish.ts'
 import type { Leases } from './leases.ts'
 import type { EngineLife, Lives } from './lives.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
 import type { Planner } from './planner.ts'
 import { fleetProblem } from './problems.ts'
-import type { LaunchWish } from './resolve.ts'
 import type { LaunchEvents, Member } from './roster.ts'
 import type { Ask } from './wish.ts'
 
@@ -282,16 +280,6 @@ export class LaunchDesk implements LaunchEvents {
 /** Where nothing is known but that it ended. */
 const toVanished = (problem: Problem): Problem =>
   problem.code === 'engine-exited' ? fleetProblem('launch-vanished', problem.evidence) : problem
-
-/** What another version of the daemon took may be refused by this one: that is the end of one launch, not of the loop. */
-function toWish({ id, request, gpuIds }: LaunchRecord): LaunchWish | Problem {
-  try {
-    const { model, args } = toLaunchArgs(request, gpuIds.length)
-    return { owner: launchOwner(id), servedName: request.model, ask: { model, args: [...args] }, gpus: gpuIds }
-  } catch (error) {
-    return fleetProblem('launch-arguments-refused', messageOf(error))
-  }
-}
 
 function toPause({ why, problem }: Extract<Resolved, { kind: 'waiting' }>): Pause {
   const found = /downloading, (\d+) %/.exec(why)?.[1]

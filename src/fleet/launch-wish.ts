@@ -1,0 +1,17 @@
+// From the record of a launch to the engine that it asks for. Pure.
+import type { Problem } from '../api/status.ts'
+import { messageOf } from '../core/errors.ts'
+import { toLaunchArgs } from './launch-args.ts'
+import { launchOwner, type LaunchRecord } from './launch-record.ts'
+import { fleetProblem } from './problems.ts'
+import type { LaunchWish } from './resolve.ts'
+
+/** What another version of the daemon took may be refused by this one: that is the end of one launch, not of the loop. */
+export function toWish({ id, request, gpuIds }: LaunchRecord): LaunchWish | Problem {
+  try {
+    const { model, args } = toLaunchArgs(request, gpuIds.length)
+    return { owner: launchOwner(id), servedName: request.model, ask: { model, args: [...args] }, gpus: gpuIds }
+  } catch (error) {
+    return fleetProblem('launch-arguments-refused', messageOf(error))
+  }
+}
