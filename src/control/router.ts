@@ -50,13 +50,15 @@ export function createRouter(routes: readonly Route[], log: Log): RoutePath {
   async function answer(request: IncomingMessage, response: ServerResponse, target: string): Promise<void> {
     const [path, search] = splitTarget(target)
     const found = find(path)
+    const [first] = found
     const route = found.find(({ methods }) => methods.includes(request.method ?? ''))
     if (route) {
       const params = [...(route.matches.exec(path) ?? [])].slice(1)
       const given = await route.answer({ request, response, params, query: new URLSearchParams(search) })
       if (given) send(request, response, given)
-    } else if (found.length > 0) {
-      const allow = [...new Set(found.flatMap(({ methods }) => methods))].join(', ')
+    } else if (first) {
+      // Of the first route alone, as Starlette has it: POST for /launch, which has GET too.
+      const allow = first.methods.join(', ')
       send(request, response, toJson(405, { detail: 'Method Not Allowed' }, { allow }))
     } else send(request, response, toSlashed(request, path, search) ?? toJson(404, { detail: 'Not Found' }))
   }
