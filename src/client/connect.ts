@@ -13,8 +13,13 @@ export type ConnectOptions = {
   accessKey?: string | undefined
   /** `host:port`; the host of `baseUrl` and the port after its own where not said. */
   grpcAddress?: string | undefined
-  /** gRPC with TLS; as `baseUrl` where no `grpcAddress` is given. NODE_EXTRA_CA_CERTS names a private authority (from Node.js 22.15 on). */
+  /** gRPC with TLS; as `baseUrl` where no `grpcAddress` is given. */
   grpcTls?: boolean | undefined
+  /**
+   * PEM of a private authority, or of the service's own certificate: the only ones trusted then, by REST and gRPC. Without it
+   * NODE_EXTRA_CA_CERTS counts too (for gRPC from Node.js 22.15 on).
+   */
+  ca?: string | Buffer | undefined
   /** Of one REST call, ms; 30,000 where not said. */
   timeout?: number | undefined
 }
@@ -32,13 +37,14 @@ export interface LaunchClient extends Disposable {
 }
 
 export function connect(options: ConnectOptions): LaunchClient {
-  const { baseUrl, accessKey, timeout = 30_000 } = options
+  const { baseUrl, accessKey, ca, timeout = 30_000 } = options
   const url = new URL(baseUrl)
-  const rest = createRest({ baseUrl, accessKey, timeout })
+  const rest = createRest({ baseUrl, accessKey, ca, timeout })
   const inference = createInference({
     target: options.grpcAddress ?? `${url.hostname}:${Number(url.port || 8000) + 1}`,
     tls: options.grpcTls ?? (options.grpcAddress === undefined && url.protocol === 'https:'),
     accessKey,
+    ca,
   })
   const deps = { rest, inference, baseUrl }
   const close = () => inference.close()

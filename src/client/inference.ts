@@ -5,7 +5,12 @@ import * as tlsModule from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { InferenceError, WaitTimeoutError } from './errors.ts'
 
-export type InferenceAddress = { target: string; tls: boolean; accessKey: string | undefined }
+export type InferenceAddress = {
+  target: string
+  tls: boolean
+  accessKey: string | undefined
+  ca?: string | Buffer | undefined
+}
 
 export type Call = {
   /** ms until the whole answer is there; 10 minutes where not said. */
@@ -95,11 +100,13 @@ export function createInference(address: InferenceAddress): Inference {
   }
 }
 
-async function load({ target, tls }: InferenceAddress): Promise<Open> {
+async function load({ target, tls, ca }: InferenceAddress): Promise<Open> {
   const [grpc, loader] = await Promise.all([import('@grpc/grpc-js'), import('@grpc/proto-loader')])
   const how = { keepCase: true, longs: Number, defaults: true, oneofs: true }
   const packages = await loader.load(fileURLToPath(proto), how)
-  const credentials = tls ? grpc.credentials.createSsl(readRoots()) : grpc.credentials.createInsecure()
+  const credentials = tls
+    ? grpc.credentials.createSsl(ca === undefined ? readRoots() : Buffer.from(ca))
+    : grpc.credentials.createInsecure()
   const unlimited = { 'grpc.max_send_message_length': -1, 'grpc.max_receive_message_length': -1 }
   const codecs = [inferenceService, tokenService].flatMap((service) =>
     Object.values(packages[service] as Grpc.ServiceDefinition).map(

@@ -1,8 +1,14 @@
 // One REST call: key, deadline, size, and every failure as a ClientError. Promises an end to every call.
 import type { z } from 'zod'
+import { fetchTrusting } from './fetch-trusting.ts'
 import { RequestError, UnreachableError, type ValidationIssue, WaitTimeoutError } from './errors.ts'
 
-export type RestOptions = { baseUrl: string; accessKey: string | undefined; timeout: number }
+export type RestOptions = {
+  baseUrl: string
+  accessKey: string | undefined
+  timeout: number
+  ca?: string | Buffer | undefined
+}
 
 export type Ask = {
   body?: unknown
@@ -23,14 +29,15 @@ export interface Rest {
 /** Above any answer of the service: a log piece of 1 MiB, each of its bytes escaped. */
 const answerLimit = 16 * 1024 * 1024
 
-export function createRest({ baseUrl, accessKey, timeout }: RestOptions): Rest {
+export function createRest({ baseUrl, accessKey, timeout, ca }: RestOptions): Rest {
+  const call = ca === undefined ? fetch : fetchTrusting(ca)
   const root = baseUrl.replace(/\/+$/, '')
   const send = async (route: string, { body, query = {}, headers, signal }: Ask): Promise<Response> => {
     const [method = 'GET', path] = route.split(' ')
     const found = new URL(`${root}${path}`)
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) found.searchParams.set(name, String(value))
-    const answer = await fetch(found, {
+    const answer = await call(found, {
       method,
       headers: {
         ...(accessKey && { authorization: `Bearer ${accessKey}` }),
