@@ -86,40 +86,46 @@ test('health is open to probes without a key, all else is not', async () => {
   expect(await code).toBe(status.UNAUTHENTICATED)
 })
 
-test('reflection lists the services and gives the files that define them', async () => {
-  const { client } = await startFront([])
-  const { path, requestSerialize, responseDeserialize } = methodOf('ServerReflectionInfo')
-  const ask = (request: object) =>
-    new Promise<Record<string, never>>((resolve) => {
-      const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
-      stream.on('data', resolve)
-      stream.on('error', () => {})
-      stream.write(request)
-      stream.end()
-    })
-  const listed = (await ask({ list_services: '' })) as { list_services_response?: { service: { name: string }[] } }
-  expect(listed.list_services_response?.service.map(({ name }) => name)).toEqual([
-    'vllm_bootstrap.InferenceService',
-    'vllm_bootstrap.TokenService',
-    'grpc.health.v1.Health',
-    'grpc.reflection.v1.ServerReflection',
-    'grpc.reflection.v1alpha.ServerReflection',
-  ])
-  type File = {
-    file_descriptor_response?: { file_descriptor_proto: Buffer[] }
-    error_response?: { error_code: number }
-  }
-  const of = async (symbol: string) => (await ask({ file_containing_symbol: symbol })) as File
-  for (const symbol of [
-    'vllm_bootstrap.InferenceService',
-    'vllm_bootstrap.CompleteRequest.prompts',
-    'vllm_bootstrap.InferenceService.Embed',
-  ]) {
-    expect((await of(symbol)).file_descriptor_response?.file_descriptor_proto[0]?.includes('CompleteStream')).toBe(true)
-  }
-  expect((await of('vllm_bootstrap.Nothing')).error_response?.error_code).toBe(status.NOT_FOUND)
-  expect((await ask({ file_by_filename: 'vllm_bootstrap.proto' })) as File).toHaveProperty('file_descriptor_response')
-})
+test.each(['v1', 'v1alpha'])(
+  'reflection %s lists the services and gives the files that define them',
+  async (version) => {
+    const { client } = await startFront([])
+    const { path: asV1, requestSerialize, responseDeserialize } = methodOf('ServerReflectionInfo')
+    const path = asV1.replace('.v1.', `.${version}.`)
+    const ask = (request: object) =>
+      new Promise<Record<string, never>>((resolve) => {
+        const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
+        stream.on('data', resolve)
+        stream.on('error', () => {})
+        stream.write(request)
+        stream.end()
+      })
+    const listed = (await ask({ list_services: '' })) as { list_services_response?: { service: { name: string }[] } }
+    expect(listed.list_services_response?.service.map(({ name }) => name)).toEqual([
+      'vllm_bootstrap.InferenceService',
+      'vllm_bootstrap.TokenService',
+      'grpc.health.v1.Health',
+      'grpc.reflection.v1.ServerReflection',
+      'grpc.reflection.v1alpha.ServerReflection',
+    ])
+    type File = {
+      file_descriptor_response?: { file_descriptor_proto: Buffer[] }
+      error_response?: { error_code: number }
+    }
+    const of = async (symbol: string) => (await ask({ file_containing_symbol: symbol })) as File
+    for (const symbol of [
+      'vllm_bootstrap.InferenceService',
+      'vllm_bootstrap.CompleteRequest.prompts',
+      'vllm_bootstrap.InferenceService.Embed',
+    ]) {
+      expect((await of(symbol)).file_descriptor_response?.file_descriptor_proto[0]?.includes('CompleteStream')).toBe(
+        true,
+      )
+    }
+    expect((await of('vllm_bootstrap.Nothing')).error_response?.error_code).toBe(status.NOT_FOUND)
+    expect((await ask({ file_by_filename: 'vllm_bootstrap.proto' })) as File).toHaveProperty('file_descriptor_response')
+  },
+)
 
 test.each([
   [false, status.OK],
