@@ -13,6 +13,8 @@ export interface AnswerTaker {
   head(head: AnswerHead): void
   /** `bytes` from `from` to before `to` belong to the body; they are overwritten after the call. */
   body(bytes: Buffer, from: number, to: number): void
+  /** Whole chunks with their framing, for who passes them on as they are. @returns false: it wants them as `body` */
+  frames?(bytes: Buffer, from: number, to: number): boolean
 }
 
 type Part = 'head' | 'length' | 'until-close' | 'size' | 'chunk' | 'chunk-end' | 'trailer' | 'over'
@@ -71,7 +73,7 @@ export class AnswerReader {
       case 'head':
         return this.#readHead(bytes, at, end)
       case 'size':
-        return this.#readSize(bytes, at, end)
+        return this.#passFrames(bytes, at, end) || this.#readSize(bytes, at, end)
       case 'length':
       case 'chunk':
         return this.#readBody(bytes, at, end)
@@ -89,7 +91,7 @@ export class AnswerReader {
 
   #readHead(bytes: Buffer, at: number, end: number): number {
     const text = this.#held + bytes.toString('latin1', at, end)
-    const stop = text.indexOf('\r\n\r\n')
+    const stop = text.indexOf('\r\n\r\n', Math.max(0, this.#held.length - 3))
     if (stop > longestHead || (stop < 0 && text.length > longestHead))
       throw bad(`a head of more than ${longestHead} bytes`)
     if (stop < 0) {
@@ -137,6 +139,13 @@ export class AnswerReader {
     this.#last = 0
     this.#taker?.body(bytes, at, stop)
     return stop
+  }
+
+  /** Streams come in whole chunks, mostly: those are not taken apart. @returns where they end, 0 where there is none */
+  #passFrames(bytes: Buffer, at: number, end: number): number {
+    if (this.#line > 0 || !this.#taker?.frames) return 0
+    const stop = findFramesEnd(bytes, at, end)
+    return stop > at && this.#taker.frames(bytes, at, stop) ? stop : 0
   }
 
   #beginSize(): void {
@@ -193,6 +202,26 @@ export class AnswerReader {
     }
     return end
   }
+}
+
+/** Behind the last of the plain chunks that lie whole between `from` and `end`; never behind the empty one. */
+function findFramesEnd(bytes: Buffer, from: number, end: number): number {
+  for (let stop = from; ;) {
+    let [at, size] = [stop, 0]
+    // Longer sizes, and extensions, are read bit by bit.
+    for (const last = Math.min(end, stop + 8); at < last; at += 1) {
+      const digit = toDigit(bytes[at] ?? 0)
+      if (digit < 0) break
+      size = size * 16 + digit
+    }
+    const over = at + size + 4
+    if (size === 0 || over > end || !isLineEnd(bytes, at) || !isLineEnd(bytes, over - 2)) return stop
+    stop = over
+  }
+}
+
+function isLineEnd(bytes: Buffer, at: number): boolean {
+  return bytes[at] === cr && bytes[at + 1] === lf
 }
 
 function parseHeaders(lines: readonly string[]): string[] {

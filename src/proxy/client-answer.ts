@@ -49,6 +49,14 @@ export class ClientAnswer {
     if (chunked) this.#pending += '\r\n'
   }
 
+  /** Chunks as the engine framed them. @returns false where the client gets no chunks */
+  writeFrames(bytes: Buffer, from: number, to: number): boolean {
+    if (this.#framing !== 'chunked') return false
+    if (to - from < smallChunk) this.#pending += bytes.toString('latin1', from, to)
+    else this.#writeBig(Buffer.from(bytes.subarray(from, to)))
+    return true
+  }
+
   flush(): void {
     if (!this.#begun) return
     const text = this.#pending
@@ -76,16 +84,11 @@ export class ClientAnswer {
 
   /** The client reads slower than the engine writes. */
   get isFull(): boolean {
-    return this.#out.writableNeedDrain
+    return pickOut(this.#response).writableNeedDrain
   }
 
   onceDrained(then: () => void): void {
-    this.#out.once('drain', then)
-  }
-
-  /** A response that waits for its turn behind others (pipelining) has no socket yet. */
-  get #out() {
-    return this.#response.socket ?? this.#response
+    pickOut(this.#response).once('drain', then)
   }
 
   #send(chunk: string | Buffer): void {
@@ -105,4 +108,9 @@ export class ClientAnswer {
     this.#send(chunk)
     socket?.uncork()
   }
+}
+
+/** A response that waits for its turn behind others (pipelining) has no socket yet. */
+function pickOut(response: ServerResponse) {
+  return response.socket ?? response
 }

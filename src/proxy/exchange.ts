@@ -54,6 +54,10 @@ export class Exchange implements Flight {
     this.#answer.write(bytes, from, to)
   }
 
+  frames(bytes: Buffer, from: number, to: number): boolean {
+    return this.#answer.writeFrames(bytes, from, to)
+  }
+
   flush(): void {
     if (this.#isWork) this.#turn.progress()
     this.#answer.flush()

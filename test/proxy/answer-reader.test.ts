@@ -3,15 +3,20 @@ import { type AnswerHead, AnswerReader } from '../../src/proxy/answer-reader.ts'
 
 type Seen = { heads: AnswerHead[]; body: string; over: boolean; reusable: boolean; rest: string; untilClose: boolean }
 
-/** Reads `text` in pieces of `size` bytes, as the network may bring them. */
-function read(text: string, size: number, isHead = false): Seen {
+/** Reads `text` in pieces of `size` bytes, as the network may bring them. `onFrames`: takes whole chunks as they are framed. */
+function read(text: string, size: number, isHead = false, onFrames?: (frames: string) => void): Seen {
   const reader = new AnswerReader()
   const seen = { heads: [] as AnswerHead[], body: '' }
   const taker = {
     head: (head: AnswerHead) => void seen.heads.push(head),
     body: (bytes: Buffer, from: number, to: number) => void (seen.body += bytes.toString('latin1', from, to)),
   }
-  reader.begin(taker, isHead)
+  const frames = (bytes: Buffer, from: number, to: number) => {
+    onFrames?.(bytes.toString('latin1', from, to))
+    seen.body += unframe(bytes.toString('latin1', from, to))
+    return true
+  }
+  reader.begin(onFrames ? { ...taker, frames } : taker, isHead)
   let at = 0
   while (at < text.length && !reader.isOver) {
     // Longer than what came, as the memory that connections share is.
@@ -19,6 +24,18 @@ function read(text: string, size: number, isHead = false): Seen {
     at += reader.read(bytes, Math.min(size, text.length - at))
   }
   return { ...seen, over: reader.isOver, reusable: reader.isReusable, rest: text.slice(at), untilClose: reader.close() }
+}
+
+/** What is in chunks that are whole. */
+function unframe(frames: string): string {
+  let content = ''
+  for (let at = 0; at < frames.length;) {
+    const line = frames.indexOf('\r\n', at)
+    const size = Number.parseInt(frames.slice(at, line), 16)
+    content += frames.slice(line + 2, line + 2 + size)
+    at = line + 4 + size
+  }
+  return content
 }
 
 const ok = 'HTTP/1.1 200 OK\r\n'
@@ -40,7 +57,19 @@ test.each([
   ['an old version', 'HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok', 'ok', false],
 ])('an answer with %s is read whole, however it is cut', (_, text, body, reusable) => {
   for (let size = 1; size <= text.length; size += 1)
-    expect(read(text, size)).toMatchObject({ body, over: true, reusable, rest: '', heads: [{}] })
+    for (const onFrames of [undefined, () => {}])
+      expect(read(text, size, false, onFrames)).toMatchObject({ body, over: true, reusable, rest: '', heads: [{}] })
+})
+
+test('chunks that come whole and plain are handed on in one piece with their framing, others without', () => {
+  const [plain, odd] = ['5\r\nhello\r\nA\r\n 0123\r\n789\r\n', '2;x=y\r\n, \r\n0000000005\r\nworld\r\n']
+  const pieces: string[] = []
+  const { body, over } = read(`${chunked}${plain}${odd}${plain}0\r\n\r\n`, 1000, false, (frames) => pieces.push(frames))
+  expect({ pieces, body, over }).toEqual({
+    pieces: [plain, plain],
+    body: 'hello 0123\r\n789, worldhello 0123\r\n789',
+    over: true,
+  })
 })
 
 test('the head is handed on as it was written', () => {
@@ -87,5 +116,6 @@ test.each([
   ['an endless trailer', `${chunked}0\r\n${'a: b\r\n'.repeat(5000)}`],
   ['an endless head', `${ok}${'a: b\r\n'.repeat(20_000)}`],
 ])('%s is refused, however it is cut', (_, text) => {
-  for (const size of [1, 2, 3, 1000, 100_000]) expect(() => read(text, size)).toThrow('is no HTTP')
+  for (const size of [1, 2, 3, 1000, 100_000])
+    for (const onFrames of [undefined, () => {}]) expect(() => read(text, size, false, onFrames)).toThrow('is no HTTP')
 })
