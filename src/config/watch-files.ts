@@ -3,7 +3,7 @@
 import { watch as watchPath, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { onAbort } from '../core/abort.ts'
-import { type Clock, systemClock } from '../core/clock.ts'
+import { type Clock, systemClock, waitTogether } from '../core/clock.ts'
 import { type ConfigPlaces, readFingerprint } from './sources.ts'
 
 export type ConfigWatch = Pick<ConfigPlaces, 'file' | 'folder'> & {
@@ -78,7 +78,7 @@ function startBell(all: readonly Watched[]) {
       if (!rung) {
         nap = new AbortController()
         const forget = onAbort(abort, () => nap.abort())
-        await clock.wait(ms, nap.signal)
+        await waitTogether(clock, ms, nap.signal)
         forget()
       }
       rung = false

@@ -2,14 +2,14 @@
 import type { ReadonlySignal } from '@preact/signals-core'
 import { isAbort, onAbort } from './abort.ts'
 import { type BackoffPolicy, defaultBackoff, judgeBackoff } from './backoff.ts'
-import { type Clock, systemClock } from './clock.ts'
+import { type Clock, systemClock, waitTogether } from './clock.ts'
 import type { Log } from './log.ts'
 import { watch } from './watch.ts'
 
 export type LoopOptions = {
   log: Log
   abort: AbortSignal
-  /** Wait after a body that returned, ms; a function is asked after each. Jittered like the backoff. */
+  /** Wait after a body that returned, ms; a function is asked after each. Jittered like the backoff; from 1 s on shared with other loops. */
   every: number | (() => number)
   backoff?: BackoffPolicy
   /** Any change of it runs the body again at once (also one that came while the body ran). */
@@ -47,7 +47,7 @@ async function run(name: string, body: (abort: AbortSignal) => Promise<void>, op
     const wait = failed
       ? judgeBackoff(backoff, failures, random())
       : judgeBackoff({ ...backoff, first: pace, cap: pace }, 1, random())
-    await alarm.wait((signal) => clock.wait(wait, signal))
+    await alarm.wait((signal) => waitTogether(clock, wait, signal))
   }
 }
 

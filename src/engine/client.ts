@@ -1,7 +1,7 @@
 // HTTP to one engine on loopback. Every call is bounded; what is refused, slow or garbage is an answer, never an exception.
 import type { Pool } from 'undici'
 import { codeOf, messageOf } from '../core/errors.ts'
-import { within } from '../core/abort.ts'
+import { bounded } from '../core/abort.ts'
 import { createPool, readText } from '../core/http-client.ts'
 
 /** refused: nobody listens there. silent: no answer in time, or the connection broke. */
@@ -48,7 +48,7 @@ export function createEngineClient(origin: string): EngineClient {
 }
 
 async function ask(pool: Pool, what: { path: string; body?: unknown }, options: AskOptions = {}): Promise<Answer> {
-  const timeout = options.timeout ?? 10_000
+  using bound = bounded(options.timeout ?? 10_000, options.abort)
   try {
     const { statusCode, body } = await pool.request({
       path: what.path,
@@ -57,9 +57,9 @@ async function ask(pool: Pool, what: { path: string; body?: unknown }, options: 
         body: JSON.stringify(what.body),
         headers: { 'content-type': 'application/json' },
       }),
-      signal: within(timeout, options.abort),
-      headersTimeout: timeout,
-      bodyTimeout: timeout,
+      signal: bound.signal,
+      headersTimeout: 0,
+      bodyTimeout: 0,
     })
     const text = await readText(body, largestAnswer)
     return { kind: 'answer', status: statusCode, body: parseJson(text), text }

@@ -1,7 +1,7 @@
 // Looks at a serving engine every few seconds and ends with the problem once it is hung or refuses.
 import type { Problem } from '../api/status.ts'
 import type { ProfileName } from '../config/engine.ts'
-import { type Clock, systemClock } from '../core/clock.ts'
+import { type Clock, systemClock, waitTogether } from '../core/clock.ts'
 import type { EngineClient } from './client.ts'
 import { type HangSample, judgeHang, newHangState, parseCounters } from './hang.ts'
 import { engineProblem } from './problems.ts'
@@ -27,7 +27,7 @@ export async function whenStuck(watch: HangWatch, abort: AbortSignal): Promise<P
   const clock = watch.clock ?? systemClock
   let state = newHangState(clock.now())
   for (;;) {
-    await clock.wait(lookEvery(watch.grace || 80_000), abort)
+    await waitTogether(clock, lookEvery(watch.grace || 80_000), abort)
     abort.throwIfAborted()
     const sample = await takeSample(watch, clock, abort)
     const judged = judgeHang(state, sample, watch)

@@ -1,7 +1,7 @@
 // Bounded HTTP calls to one engine's PoC routes (contracts/poc-engine.md). An answer of any status is an answer; only an
 // engine that cannot be reached, or does not answer in time, throws.
 import type { Agent } from 'undici'
-import { isAbort, within } from '../core/abort.ts'
+import { bounded, isAbort } from '../core/abort.ts'
 import { messageOf } from '../core/errors.ts'
 import { createAgent, readText, request } from '../core/http-client.ts'
 
@@ -32,7 +32,8 @@ export function createEngineCalls(): EngineCalls {
   let agent: Agent | undefined
   return {
     async call(origin, { method, path, body, ms, abort }) {
-      const signal = within(ms, abort)
+      using bound = bounded(ms, abort)
+      const { signal } = bound
       try {
         const answer = await request(`${origin}${path}`, {
           method,

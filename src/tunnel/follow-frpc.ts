@@ -1,5 +1,5 @@
 // Watches one living frpc: asks it, proves its ports from outside, and says what is true, again and again.
-import { systemClock } from '../core/clock.ts'
+import { systemClock, waitTogether } from '../core/clock.ts'
 import type { HostPort } from '../core/host-port.ts'
 import { renderHostPort } from '../core/host-port.ts'
 import { messageOf } from '../core/errors.ts'
@@ -91,7 +91,7 @@ export async function followFrpc(
       )
     }
     const hurry = verdict.phase !== 'proved' && verdict.phase !== 'unproved' && now - began < 5000
-    await clock.wait(hurry ? times.startingPoll : times.poll, abort)
+    await waitTogether(clock, hurry ? times.startingPoll : times.poll, abort)
   }
   return 'aborted'
 }

@@ -20,10 +20,12 @@ export type Probe =
   | { kind: 'empty'; why: string }
 
 const longestAnswer = 4096
+const givenUp: Probe = { kind: 'silent', why: 'given up' }
 
 /** Never rejects; within `timeout` ms. */
 export function sendProbe(target: HostPort, nonce: string, timeout: number, abort: AbortSignal): Promise<Probe> {
   return new Promise((resolve) => {
+    if (abort.aborted) return resolve(givenUp)
     let connected = false
     const late = setTimeout(() => {
       finish(
@@ -37,7 +39,6 @@ export function sendProbe(target: HostPort, nonce: string, timeout: number, abor
       port: target.port,
       path: noncePath,
       agent: false,
-      signal: abort,
       headers: { host: renderHostPort(target), accept: 'application/json', connection: 'close' },
     })
     outgoing.on('socket', (socket) => socket.once('connect', () => (connected = true)))
@@ -52,10 +53,12 @@ export function sendProbe(target: HostPort, nonce: string, timeout: number, abor
       response.on('end', () => finish(judgeAnswer(response.statusCode ?? 0, body, nonce)))
       response.on('error', (error) => finish(judgeError(error, true)))
     })
+    const forget = onAbort(abort, () => finish(givenUp))
     outgoing.end()
 
     function finish(probe: Probe): void {
       clearTimeout(late)
+      forget()
       outgoing.destroy()
       resolve(probe)
     }

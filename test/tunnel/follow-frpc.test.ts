@@ -82,8 +82,11 @@ test('one request that is lost and one that is late are no lost tunnel', async (
   expect(seen.filter(({ phase }) => phase === 'down')).toEqual([])
 })
 
+/** ms; only the first of the waits ends later: those that follow begin at a shared moment (core/clock.ts). */
+const sharedLate = 1000
+
 test('a frozen server is told within 12 s', () => {
   const { probe, poll, probeTimeout } = tunnelTimes
-  // The look at which a proof is due, and the proof with its second try.
-  expect(Math.ceil(probe / poll) * poll + probeTimeout).toBeLessThanOrEqual(12_000)
+  // The look at which a proof is due, the proof with its second try, and what the waits last longer to end with others.
+  expect(Math.ceil(probe / poll) * poll + sharedLate + probeTimeout).toBeLessThanOrEqual(12_000)
 })
