@@ -8,7 +8,7 @@ import { createStatus } from '../core/status-signal.ts'
 import type { Fleet } from '../fleet/fleet.ts'
 import { readCallbackError } from './callback-log.ts'
 import { describePoc, judgeSeat, type PocFacts, type SeatFacts } from './describe.ts'
-import type { PocPace } from './progress.ts'
+import { lookEvery, type PocPace } from './progress.ts'
 import type { CallbackRelay } from './relay.ts'
 import { groupOf } from './round.ts'
 import type { Rounds } from './rounds.ts'
@@ -50,7 +50,8 @@ export function oversee(watched: Watched): {
     const seated = watched.seats().map((seat) => seat.state.value.kind)
     return [planned?.model, planned?.hasPoc, rounds.round.value?.id, ...engines, ...seated].join(' ')
   })
-  startLoop('poc status', refresh, { log, abort, every: pace.look, wake, clock })
+  const every = () => lookEvery(pace, rounds.round.peek())
+  startLoop('poc status', refresh, { log, abort, every, wake, clock })
   return { status: status.signal, parts }
 }
 

@@ -15,6 +15,13 @@ export type PocPace = {
 
 export const defaultPace: PocPace = { look: 2000, stall: 90_000, delivery: judgeDelivery(undefined), missing: 60_000 }
 
+/** Without a round nothing depends on the time that passes; its begin wakes whoever looks. */
+const idleLook = 60_000
+
+/** ms until the next look. */
+export const lookEvery = ({ look }: PocPace, round: object | undefined): number =>
+  round ? look : Math.max(look, idleLook)
+
 /**
  * Batches leave in the engine's own interval and are tried for 10 s each: seven of them in a row that do not arrive are no accident.
  * @param interval POC_CALLBACK_INTERVAL_SEC as the engines get it; @returns ms, 45 s for their default of 5 s

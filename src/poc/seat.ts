@@ -13,7 +13,7 @@ import type { Upstream } from '../engine/upstream.ts'
 import type { EngineCalls } from './engine-calls.ts'
 import { lookAt, type Seen } from './look.ts'
 import { describeProblem } from './problems.ts'
-import { type Growth, noGrowth, noteStats, type PocPace } from './progress.ts'
+import { type Growth, lookEvery, noGrowth, noteStats, type PocPace } from './progress.ts'
 import { groupOf, type Round } from './round.ts'
 import { sendInit, sendStop, type Told } from './send.ts'
 
@@ -98,7 +98,8 @@ export function startSeat(upstream: Upstream, deps: SeatDeps): Seat {
   }
 
   const wake = computed(() => `${upstream.state.value} ${deps.round.value?.id ?? ''}`)
-  const { ended } = startLoop(`poc ${upstream.port}`, pass, { ...deps, every: deps.pace.look, wake })
+  const every = () => lookEvery(deps.pace, deps.round.peek())
+  const { ended } = startLoop(`poc ${upstream.port}`, pass, { ...deps, every, wake })
   return {
     upstream,
     state,

@@ -5,7 +5,7 @@ import { pocGenerate, pocInit as schema } from '../../src/api/mlnode-poc.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
 import { pickCallbackError } from '../../src/poc/callback-log.ts'
 import { judgeStatuses, pickEngine } from '../../src/poc/pick.ts'
-import { judgeDelivery } from '../../src/poc/progress.ts'
+import { defaultPace, judgeDelivery, lookEvery } from '../../src/poc/progress.ts'
 import { competes, groupOf, isGroupOf, type Round } from '../../src/poc/round.ts'
 import { judgeRequest, toEngineGenerate, toEngineInit } from '../../src/poc/translate.ts'
 import { model, pocInit } from './world.ts'
@@ -133,4 +133,9 @@ test('the last line about a failing callback is what a log says', () => {
     ),
   ).toBe('ERROR sender: timed out')
   expect(pickCallbackError('INFO nothing\n')).toBeUndefined()
+})
+
+test('without a round nobody looks every two seconds', () => {
+  expect(lookEvery(defaultPace, {})).toBe(2000)
+  expect(lookEvery(defaultPace, undefined)).toBe(60_000)
 })
