@@ -1,6 +1,6 @@
 // EC2 instance metadata, version 2 only (P23): a token first, or nothing. Bounded, cached token, never hangs a boot.
 import { request } from '../core/node-http.ts'
-import { within } from '../core/abort.ts'
+import { bounded, onAbort } from '../core/abort.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 
@@ -44,18 +44,18 @@ export function createMetadata(options: { url: string; timeout?: number; clock?:
   return {
     enabled: true,
     async get(path, abort) {
-      const bound = within(timeout, abort)
+      using bound = bounded(timeout, abort)
       try {
-        let answer = await read(path, bound)
+        let answer = await read(path, bound.signal)
         if (answer.status === 401) {
           delete cached.token
-          answer = await read(path, bound)
+          answer = await read(path, bound.signal)
         }
         if (answer.status === 200) return { kind: 'value', text: answer.text }
         if (answer.status === 404) return { kind: 'none' }
         return { kind: 'absent', why: `GET /latest/${path} answered ${answer.status}` }
       } catch (error) {
-        const why = bound.aborted ? `no answer within ${timeout} ms` : messageOf(error)
+        const why = bound.signal.aborted ? `no answer within ${timeout} ms` : messageOf(error)
         return { kind: 'absent', why: `${base}: ${why}` }
       }
     },
@@ -69,7 +69,7 @@ type Question = { url: string; method: 'GET' | 'PUT'; headers: Record<string, st
 function ask({ url, method, headers, abort }: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const length = method === 'PUT' ? { 'content-length': '0' } : {}
-    const sent = request(url, { method, headers: { ...headers, ...length }, signal: abort, agent: false }, (answer) => {
+    const sent = request(url, { method, headers: { ...headers, ...length }, agent: false }, (answer) => {
       let text = ''
       answer.setEncoding('utf8')
       answer.on('data', (part: string) => {
@@ -80,6 +80,8 @@ function ask({ url, method, headers, abort }: Question): Promise<Answer> {
       answer.on('error', reject)
     })
     sent.on('error', reject)
+    const forget = onAbort(abort, () => sent.destroy(new Error('given up')))
+    sent.once('close', forget)
     sent.end()
   })
 }

@@ -32,17 +32,21 @@ const items = {
 /** Most urgent first. */
 const kinds = ['spot', 'lifecycle', 'maintenance', 'rebalance'] as const
 
+/** What only advises may come a minute late: it is asked for with each twelfth look. */
+const isDue = (kind: Notice['kind'], looks: number): boolean => isUrgent(kind) || looks % 12 === 0
+const isUrgent = (kind: Notice['kind']): boolean => kind === 'spot' || kind === 'lifecycle'
+
 /** So many questions without an answer, and never one before: this machine has no such service. A busy one misses a few. */
 const absentAfter = 3
 
-/** Polls every 5 s: a spot notice comes 2 min ahead. A machine without the service is asked once a minute. */
+/** Polls every 5 s: a spot notice comes 2 min ahead, and an Auto Scaling group waits for nobody. A machine without the service is asked once a minute. */
 export function startReclaim(deps: { metadata: Metadata; log: Log; clock?: Clock; every?: number }): Reclaim {
   const { metadata, log, clock = systemClock, every = 5000 } = deps
   const status = createStatus('asking the metadata service', clock)
   const notice = signal<Notice | undefined>(undefined)
   const known = new Map<Notice['kind'], Notice>()
   const ending = new AbortController()
-  const service = { answered: false, missed: 0, pauseUntil: 0 }
+  const service = { answered: false, missed: 0, pauseUntil: 0, looks: 0 }
   const look = async (abort: AbortSignal): Promise<void> => {
     if (clock.now() < service.pauseUntil) return
     const first = await metadata.get(items.spot, abort)
@@ -55,10 +59,11 @@ export function startReclaim(deps: { metadata: Metadata; log: Log; clock?: Clock
     // What it said last holds.
     if (first.kind === 'absent') return
     service.answered = true
-    for (const kind of kinds) {
+    for (const kind of kinds.filter((one) => isDue(one, service.looks))) {
       const answer = kind === 'spot' ? first : await metadata.get(items[kind], abort)
       keep(known, kind, answer)
     }
+    service.looks += 1
     const worst = pickWorst([...known.values()])
     if (!isSame(worst, notice.peek())) {
       if (worst) log.warn({ notice: worst }, 'the cloud announces a reclaim')

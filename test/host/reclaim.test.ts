@@ -29,6 +29,15 @@ test('a spot notice is seen with its time, and outranks the rebalance advice tha
   expect(reclaim.status.peek()).toMatchObject({ health: 'degraded', problem: { code: 'reclaim-notice' } })
 })
 
+test('what only advises is asked for with each twelfth look, what takes the instance with each', async () => {
+  const { imds } = await start({})
+  const count = (path: string) => imds.requests.filter((one) => one.endsWith(path)).length
+  await eventually('many looks', () => count('/spot/instance-action') >= 26)
+  expect(count('/recommendations/rebalance')).toBe(3)
+  expect(count('/maintenance/scheduled')).toBe(3)
+  expect(count('/autoscaling/target-lifecycle-state')).toBeGreaterThanOrEqual(25)
+})
+
 test('a service that falls silent takes no notice back; one that says 404 does', async () => {
   const { imds, reclaim } = await start({ lifecycle: 'Terminated' })
   await until(reclaim.notice, (one) => one?.kind === 'lifecycle', bound())
