@@ -1,7 +1,9 @@
 // The record of a life on disk: written before the spawn, completed after it, trusted only after it was checked.
+import { access } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import type { BodyRecord } from './body.ts'
+import { codeOf } from './errors.ts'
 import { type Found, readJson, writeJson } from './json-file.ts'
 
 const schema = z.object({
@@ -24,6 +26,14 @@ export async function readRecord(folder: string): Promise<Found<BodyRecord>> {
   // A folder that was moved or restored from a backup is not the life that the record speaks of.
   if (found.value.id !== basename(folder)) return { kind: 'bad', why: `record of ${found.value.id} in ${folder}` }
   return { kind: 'value', value: { ...(found.value as BodyRecord), folder } }
+}
+
+/** False only where there is certainly none. One question to the disk: for who asks again and again. */
+export async function hasRecord(folder: string): Promise<boolean> {
+  return access(recordPath(folder)).then(
+    () => true,
+    (error: unknown) => codeOf(error) !== 'ENOENT',
+  )
 }
 
 export function writeRecord(record: BodyRecord): Promise<void> {

@@ -3,8 +3,8 @@ import { computed, signal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { Body } from '../core/body.ts'
 import { isKeeperAlive } from '../core/body-processes.ts'
-import { readRecord, writeRecord } from '../core/body-record.ts'
-import type { Clock } from '../core/clock.ts'
+import { hasRecord, writeRecord } from '../core/body-record.ts'
+import { type Clock, waitTogether } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { boundLog } from '../core/log-file.ts'
 import { readKept } from '../core/proc.ts'
@@ -183,8 +183,8 @@ function removeFolder(body: Body, { deps, spec }: LifePlan): Promise<string | un
 /** Somebody may clear the state folder: without its record the next daemon could not adopt the engine. */
 async function guardRecord({ record }: Body, { deps, clock, logPath }: LifePlan, abort: AbortSignal): Promise<void> {
   while (!abort.aborted) {
-    await clock.wait(guardEvery, abort)
-    if (abort.aborted || (await readRecord(record.folder)).kind !== 'none' || !isKeeperAlive(record)) continue
+    await waitTogether(clock, guardEvery, abort)
+    if (abort.aborted || (await hasRecord(record.folder)) || !isKeeperAlive(record)) continue
     deps.log.warn({ folder: record.folder }, 'the record of a living engine is gone: it is written again')
     await makeLifeFolder(record.folder, logPath, () => {})
       .then(() => writeRecord(record))
@@ -200,6 +200,6 @@ async function boundLogs(path: string, { deps, clock }: LifePlan, abort: AbortSi
       if (!said) deps.log.warn({ path, why: messageOf(error) }, 'log of an engine is not bounded')
       said = true
     })
-    await clock.wait(boundLogEvery, abort)
+    await waitTogether(clock, boundLogEvery, abort)
   }
 }
