@@ -7,14 +7,34 @@ import { launchBody } from './launch-body.ts'
 export const title = 'vllm-bootstrap'
 export const version = '0.1.0'
 
-type Schema = Record<string, unknown>
+/** The words of JSON Schema that ours use. */
+export type Schema = {
+  $ref?: string
+  type?: string | string[]
+  title?: string
+  description?: string
+  anyOf?: Schema[]
+  enum?: unknown[]
+  const?: unknown
+  items?: Schema
+  properties?: Record<string, Schema>
+  required?: string[]
+  additionalProperties?: boolean
+  default?: unknown
+  minimum?: number
+  exclusiveMinimum?: number
+  minLength?: number
+  maxLength?: number
+  pattern?: string
+}
+type Content = Record<string, { schema: Schema }>
 
 export type Operation = {
   summary: string
   description?: string
   parameters?: { name: string; in: string; required: boolean; schema: Schema }[]
-  requestBody?: object
-  responses: Record<string, { description: string; content?: object }>
+  requestBody?: { required: boolean; content: Content }
+  responses: Record<string, { description: string; content?: Content }>
 }
 export type OpenApi = {
   info: { title: string; version: string; description: string }
@@ -102,8 +122,15 @@ function createSchemas(): Record<string, Schema> {
 }
 
 function toSchema(schema: z.ZodType, io: 'input' | 'output'): Schema {
-  const { $schema: _, ...found } = z.toJSONSchema(schema, { io, unrepresentable: 'any' })
-  return found
+  const { $schema: _, ...found } = z.toJSONSchema(schema, {
+    io,
+    unrepresentable: 'any',
+    // Left out by zod where a value is also transformed.
+    override({ zodSchema: { _zod: one }, jsonSchema }) {
+      if (one.def.type === 'default') jsonSchema.default = one.def.defaultValue as null
+    },
+  })
+  return found as Schema
 }
 
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` })

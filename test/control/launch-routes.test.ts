@@ -163,11 +163,23 @@ test('openapi.json has the routes, and schemas of the fields that are judged; it
   expect(api.info).toMatchObject({ title: 'vllm-bootstrap', version: '0.1.0' })
   expect(Object.keys(api.paths)).toEqual(expect.arrayContaining(['/', '/launch', '/status/{launch_id}', '/stats']))
   expect(api.components.schemas.LaunchRequest.required).toEqual(['model'])
-  expect(api.components.schemas.LaunchRequest.properties).toMatchObject({ task: { pattern: '^(embed|generate)$' } })
+  expect(api.components.schemas.LaunchRequest.properties).toMatchObject({
+    task: { pattern: '^(embed|generate)$', default: 'generate' },
+    gpu_ids: { default: null },
+    extra_kwargs: { default: {} },
+  })
   for (const path of ['/docs', '/redoc']) {
     const { status, text, headers } = await bed.call('GET', path)
     expect([status, text]).toEqual([200, expect.stringContaining('<title>vllm-bootstrap - ')])
     expect(text).not.toMatch(/<script|https?:\/\//)
+    expect(text).toMatch(
+      /<code>idle_stop_seconds<\/code><\/td><td>number &gt; 0 or null<.*after so long without a request/,
+    )
+    expect(text).toContain('(string or integer)[]')
+    expect(text).toMatch(/<code>state<\/code><\/td><td><code>&#34;bootstrapping&#34;<\/code> or .*<td>required</)
+    const links = [...text.matchAll(/href="#(\w+)"/g)].map(([, name]) => name)
+    expect(links).toEqual(expect.arrayContaining(['LaunchRequest', 'LaunchResponse', 'Error']))
+    for (const name of links) expect(text).toContain(`<section id="${name}">`)
     expect(headers['content-security-policy']).toContain("default-src 'none'")
   }
 })
