@@ -1,5 +1,5 @@
 // State on disk: one small JSON file per fact, 0600, replaced whole. A reader sees the old or the new one, never half.
-import { open, readFile, rename, unlink, mkdir } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rename, unlink, mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { z } from 'zod'
 import { codeOf, messageOf } from './errors.ts'
@@ -29,10 +29,9 @@ export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<F
 
 /** Writes beside, fsyncs, renames. @throws what the file system says (ENOSPC, EROFS): the caller turns it into a status */
 export async function writeJson(path: string, value: unknown): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o750 })
   const beside = `${path}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`
   try {
-    const file = await open(beside, 'wx', 0o600)
+    const file = await create(beside)
     try {
       await file.writeFile(`${JSON.stringify(value, null, 1)}\n`)
       await file.datasync()
@@ -43,6 +42,17 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
   } catch (error) {
     await unlink(beside).catch(() => {})
     throw error
+  }
+}
+
+/** Its folder is made where it is missing, which is only once. */
+async function create(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx', 0o600)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    await mkdir(dirname(path), { recursive: true, mode: 0o750 })
+    return open(path, 'wx', 0o600)
   }
 }
 

@@ -24,6 +24,13 @@ export function createLaunchRetention(deps: {
   log: Log
 }): LaunchRetention {
   const { records, limits, clock, log } = deps
+  // The log of one that has ended grows no more, and each end is followed by a sweep: 200 are not looked at 200 times.
+  const sizes = new WeakMap<LaunchRecord, Promise<number>>()
+  const sizeOf = (record: LaunchRecord): Promise<number> => {
+    const size = sizes.get(record) ?? readSize(record.logPath)
+    sizes.set(record, size)
+    return size
+  }
   const forget = async (id: string) => {
     const record = records.get(id)
     if (!record) return
@@ -37,7 +44,7 @@ export function createLaunchRetention(deps: {
     forget,
     async sweep() {
       const ended = records.all.peek().filter((one) => isTerminal(one.state))
-      const sized = await Promise.all(ended.map(async (record) => ({ record, bytes: await readSize(record.logPath) })))
+      const sized = await Promise.all(ended.map(async (record) => ({ record, bytes: await sizeOf(record) })))
       for (const id of pickExpired(sized, limits, clock.wall())) await forget(id)
     },
   }

@@ -71,7 +71,14 @@ export function createPlanner(deps: PlannerDeps): Planner {
   const { config, clock, inventory } = deps
   const profiles = believe(clock, (python: string) => detectProfile(python, config.engine.profile))
   const shapes = believe(clock, readModelShape)
-  const filesOf = (ask: Ask) => deps.files(toModelRef(ask, config.engine))
+  // Hundreds of launches may wait, and all are looked at in each pass: the arguments of each are parsed once.
+  const refs = new WeakMap<Ask, ModelRef>()
+  const toRef = (ask: Ask): ModelRef => {
+    const ref = refs.get(ask) ?? toModelRef(ask, config.engine)
+    refs.set(ask, ref)
+    return ref
+  }
+  const filesOf = (ask: Ask) => deps.files(toRef(ask))
   const nodeGpus = () => pickNodeGpus(inventory.peek(), config.engine.nodeGpus)
   const autoDtype = () => toAutoDtype(config.engine, nodeGpus())
   const isSame = (one: EnginePlan, other: EnginePlan) => isSamePlan(one, other, autoDtype())
@@ -85,7 +92,7 @@ export function createPlanner(deps: PlannerDeps): Planner {
   }
   return {
     filesOf,
-    keepFilesOf: (asks) => deps.keepFiles?.(asks.map((ask) => toModelRef(ask, config.engine))),
+    keepFilesOf: (asks) => deps.keepFiles?.(asks.map(toRef)),
     isSame,
     resolve: resolveAsk,
     async resolveLaunch(wish) {
