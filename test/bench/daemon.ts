@@ -26,8 +26,13 @@ const bin = join(import.meta.dirname, '../../src/bin.ts')
 const ticksPerSecond = 100
 const patience = 60_000
 
-/** Two GPUs with an engine each, a tunnel, an API node; ports and loopback address of its own. */
-export function startWorld(context: BenchContext, name: string, set: Record<string, string> = {}): Promise<World> {
+/** Two GPUs (or more) with an engine each, a tunnel, an API node; ports and loopback address of its own. */
+export function startWorld(
+  context: BenchContext,
+  name: string,
+  set: Record<string, string> = {},
+  gpus = 2,
+): Promise<World> {
   return context.once(`world ${name}`, async () => {
     const first = randomInt(1500, 1600) * 20
     const named = {
@@ -40,7 +45,7 @@ export function startWorld(context: BenchContext, name: string, set: Record<stri
     }
     const marks = join(import.meta.dirname, '../../.cache', `bench-marks-${process.pid}-${name}`)
     const outside = await startOutside({
-      gpus: 2,
+      gpus,
       tensorParallel: 1,
       ports: { ...named, frps: first + 4 },
       host: `127.${randomInt(1, 255)}.${randomInt(0, 255)}.${randomInt(1, 255)}`,

@@ -10,7 +10,13 @@ export const rows: BenchRow[] = [
     name: 'grpc: prompts/s ÷ direct, 1,000 concurrent prompts of one call',
     unit: '',
     goal: { atLeast: 0.8 },
-    measure: compare,
+    measure: (context) => compare(context, 'batch'),
+  },
+  {
+    name: 'grpc: prompts/s ÷ direct, 1,000 concurrent calls of one prompt',
+    unit: '',
+    goal: { atLeast: 0.8 },
+    measure: (context) => compare(context, 'calls'),
   },
   {
     name: 'grpc: CPU per call with one prompt, 1,000 at a time',
@@ -19,7 +25,7 @@ export const rows: BenchRow[] = [
     async measure(context) {
       const { grpc } = await startWorld(context)
       const size = { prompts: context.quick ? 2000 : 4000, concurrent: 1000 }
-      await context.once('warm calls', () => load('calls', grpc.port, size))
+      await context.once('warm calls', async () => void (await load('calls', grpc.port, size)))
       const before = await grpc.usage()
       await load('calls', grpc.port, size)
       return { value: ((await grpc.usage()).cpu - before.cpu) / size.prompts }
@@ -61,18 +67,19 @@ export const rows: BenchRow[] = [
 
 type Usage = { cpu: number; rss: number; inFlight: number }
 
-async function compare(context: BenchContext) {
+/** The same number of prompts at a time, from a client program of the same kind. */
+async function compare(context: BenchContext, how: 'batch' | 'calls') {
   const { grpc, engine } = await startWorld(context)
   const size = { prompts: context.quick ? 2000 : 4000, concurrent: 1000 }
-  await context.once('warm batches', async () => {
+  await context.once(`warm ${how}`, async () => {
     await load('direct', engine, size)
-    await load('batch', grpc.port, size)
+    await load(how, grpc.port, size)
   })
   const rates = { direct: 0, ours: 0 }
   // In turns, so that whatever else runs on the machine hits both.
   for (let turn = 0; turn < 2; turn += 1) {
     rates.direct += await load('direct', engine, size)
-    rates.ours += await load('batch', grpc.port, size)
+    rates.ours += await load(how, grpc.port, size)
   }
   context.log(`direct ${(rates.direct / 2).toFixed(0)}/s, gRPC ${(rates.ours / 2).toFixed(0)}/s`)
   return { value: rates.ours / rates.direct }
