@@ -120,7 +120,8 @@ function describeAnswer(answer: Extract<Answer, { kind: 'answer' }>): string {
 }
 
 /** A bare connect: no request, no log line in the engine, nothing at all while the port refuses. */
-function isListening(port: number): Promise<boolean> {
+/** Also where it does not answer. */
+export function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port })
     const done = (listening: boolean) => {

@@ -22,6 +22,7 @@ import type { Lives } from './lives.ts'
 import { OrdersDesk, type Report } from './orders-desk.ts'
 import { createPlanner, type EngineHome } from './planner.ts'
 import { isOfNode, Roster } from './roster.ts'
+import { settle } from './settle.ts'
 import { startLaunches } from './start-launches.ts'
 import { toEngineView, toPart } from './views.ts'
 import { judgeEffective, type Wish } from './wish.ts'
@@ -68,7 +69,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     parts.foreignMemory.looks.value,
   ])
   const body = createLoopBody({ ...deps, ...parts, clock, ending: ending.signal, poke })
-  const settled = settle(body.adopt, roster, ending.signal)
+  const settled = settle({ adopt: body.adopt, members: roster.members }, ending.signal)
   watch(deps.lives.trouble, (why) => why !== undefined && book.check(), ending.signal)
   const pace = () => (body.stands() ? every.standing : every.moving)
   const loop = startLoop('fleet', body.pass, { log, abort: ending.signal, every: pace, wake, clock })
@@ -177,22 +178,6 @@ const countBound = 16_000
 async function whenCounted(inventory: ReadonlySignal<Inventory>, abort: AbortSignal): Promise<void> {
   if (inventory.peek().kind !== 'unknown') return
   await until(inventory, ({ kind }) => kind !== 'unknown', within(countBound, abort)).catch(() => {})
-}
-
-/** Adopted engines that load need minutes, those that served one answer. */
-const settleBound = 2500
-
-function settle(adopt: () => Promise<void>, roster: Roster, abort: AbortSignal): ReadonlySignal<boolean> {
-  const settled = signal(false)
-  const serves = computed(() => roster.members.value.some((one) => one.life.phase.value === 'serving'))
-  const look = async () => {
-    await adopt()
-    if (roster.members.peek().length > 0) await until(serves, Boolean, within(settleBound, abort))
-  }
-  void look()
-    .catch(() => {})
-    .then(() => void (settled.value = true))
-  return settled
 }
 
 /** INFERENCE_NODE=false: nothing is wanted until the broker orders it. */

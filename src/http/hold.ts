@@ -5,12 +5,12 @@ import { within } from '../core/abort.ts'
 import { until } from '../core/watch.ts'
 import type { OnRequest } from './server.ts'
 
-/** Callers give a health probe 5 s. */
-const bound = 4000
+/** ms. Callers give a health probe 5 s; an inference or an order far more, and they would lose it to a restart on a busy machine. */
+const patience = { probe: 4000, work: 15_000 }
 
 export type Hold = {
   readonly onRequest: OnRequest
-  /** Says who answers, and from when on; whoever waits longer than the bound is answered by it as things are. */
+  /** Says who answers, and from when on; whoever has waited long enough is answered by it as things are. */
   readonly open: (ready: ReadonlySignal<boolean>, handle: OnRequest) => void
 }
 
@@ -27,7 +27,8 @@ export function createHold(): Hold {
       const go = () => {
         if (!response.destroyed) (behind.peek()?.handle ?? answerStarting)(request, response)
       }
-      until(isReady, Boolean, within(bound)).then(go, go)
+      const isProbe = request.method === 'GET' || request.method === 'HEAD'
+      until(isReady, Boolean, within(isProbe ? patience.probe : patience.work)).then(go, go)
     },
   }
 }
