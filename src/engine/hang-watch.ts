@@ -3,8 +3,9 @@ import type { Problem } from '../api/status.ts'
 import type { ProfileName } from '../config/engine.ts'
 import { type Clock, systemClock, waitTogether } from '../core/clock.ts'
 import type { EngineClient } from './client.ts'
-import { type HangSample, judgeHang, newHangState, parseCounters } from './hang.ts'
+import { type HangSample, isIdle, judgeHang, newHangState, parseCounters } from './hang.ts'
 import { engineProblem } from './problems.ts'
+import { isListening } from './readiness.ts'
 import type { Upstream } from './upstream.ts'
 
 export type HangWatch = {
@@ -19,17 +20,28 @@ export type HangWatch = {
 
 /** Between looks: short enough to give three strikes soon after the grace, long enough to be no load. */
 const lookEvery = (grace: number): number => Math.max(50, Math.min(10_000, grace / 8))
+/** So many looks at an engine that was seen idle, and got nothing to do since, only see that it listens: its metrics are 100 KB. */
+const quietLooks = 2
 /** An engine whose core died closes its port a second before it exits: its own exit says more. */
 const exitFirst = 3000
 
 /** Never resolves while all is well. Rejects with the abort's reason. */
 export async function whenStuck(watch: HangWatch, abort: AbortSignal): Promise<Problem> {
   const clock = watch.clock ?? systemClock
+  const { upstream } = watch
   let state = newHangState(clock.now())
+  let quiet = { looks: 0, begun: 0 }
   for (;;) {
     await waitTogether(clock, lookEvery(watch.grace || 80_000), abort)
     abort.throwIfAborted()
+    const { begun } = upstream
+    if (quiet.looks > 0 && quiet.begun === begun && (await isListening(upstream.port))) {
+      quiet = { looks: quiet.looks - 1, begun }
+      state = { ...state, aliveAt: clock.now() }
+      continue
+    }
     const sample = await takeSample(watch, clock, abort)
+    quiet = { looks: isIdle(sample) ? quietLooks : 0, begun }
     const judged = judgeHang(state, sample, watch)
     state = judged.state
     if (judged.verdict.kind === 'hung') {
@@ -38,7 +50,7 @@ export async function whenStuck(watch: HangWatch, abort: AbortSignal): Promise<P
       state = { ...state, aliveAt: clock.now(), strikes: 0 }
     }
     // Also where nobody judges hangs: no request goes there meanwhile.
-    if (sample.refused) watch.upstream.doubt()
+    if (sample.refused) upstream.doubt()
     if (judged.verdict.kind !== 'refused') continue
     await clock.wait(exitFirst, abort)
     abort.throwIfAborted()

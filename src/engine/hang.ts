@@ -79,8 +79,12 @@ function isAlive(state: HangState, sample: HangSample, profile: ProfileName): bo
   // V0's in-process engine ticks its iteration counter from the API server even while a step hangs: tokens alone count there.
   if (profile !== 'v0-overlay' && changed(state.counters.iterations, metrics.iterations)) return true
   if (changed(state.counters.tokens, metrics.tokens)) return true
-  const idle = metrics.running === 0 && metrics.waiting === 0 && isComplete(metrics)
-  return idle && sample.inFlight === 0 && !generating
+  return isIdle(sample)
+}
+
+/** By all that was told it has nothing to do. */
+export function isIdle({ metrics, inFlight, poc }: HangSample): boolean {
+  return metrics.running === 0 && metrics.waiting === 0 && inFlight === 0 && poc?.generating !== true
 }
 
 /** Different, not greater: a counter that was reset is one that runs again. */

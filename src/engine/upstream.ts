@@ -28,6 +28,7 @@ export class Upstream {
   readonly #idle = signal(true)
   readonly #doubts = signal(0)
   #inFlight = 0
+  #begun = 0
   /** performance.now() of the last byte of work from the engine. */
   progressAt = 0
 
@@ -43,6 +44,11 @@ export class Upstream {
 
   get inFlight(): number {
     return this.#inFlight
+  }
+
+  /** How many turns there were. */
+  get begun(): number {
+    return this.#begun
   }
 
   /** True while no turn is open; the end of a life drains by waiting for it. */
@@ -61,6 +67,7 @@ export class Upstream {
 
   begin(): Turn {
     this.#inFlight += 1
+    this.#begun += 1
     if (this.#inFlight === 1) this.#idle.value = false
     let open = true
     return {
