@@ -1,6 +1,6 @@
 // Starts the programs of the proxy rows and speaks with them.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -10,7 +10,14 @@ import type { BenchContext } from './row.ts'
 
 export type Usage = { cpu: number; rss: number }
 export type Load = { done: number; perSecond: number; p50: number; chunks: number }
-export type Places = { direct: number; proxy: number; nginx: number | undefined; usage: () => Promise<Usage> }
+export type Places = {
+  direct: number
+  proxy: number
+  nginx: number | undefined
+  usage: () => Promise<Usage>
+  /** µs of CPU that nginx has used. */
+  nginxCpu: () => number
+}
 
 /** The engine, our proxy before it, and nginx where it is on PATH; started once per run. */
 export function startPlaces(context: BenchContext): Promise<Places> {
@@ -22,7 +29,8 @@ export function startPlaces(context: BenchContext): Promise<Places> {
       proxy.child.stdin?.write('\n')
       return JSON.parse(await proxy.next()) as Usage
     }
-    return { direct: Number(direct.line), proxy: Number(proxy.line), nginx, usage }
+    const places = { direct: Number(direct.line), proxy: Number(proxy.line), usage }
+    return { ...places, nginx: nginx?.port, nginxCpu: () => (nginx ? readWorkersCpu(nginx.pid) : 0) }
   })
 }
 
@@ -55,7 +63,14 @@ export async function startProgram(context: BenchContext, name: string, argument
   return { child, next, line: await next() }
 }
 
-async function startNginx(context: BenchContext, upstream: number): Promise<number | undefined> {
+/** Of the children of a process, µs: exact to the switch of tasks, as process.cpuUsage() is. */
+function readWorkersCpu(pid: number): number {
+  const workers = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+  const spent = workers.map((one) => Number(readFileSync(`/proc/${one}/schedstat`, 'utf8').split(' ')[0]))
+  return spent.reduce((sum, ns) => sum + ns, 0) / 1000
+}
+
+async function startNginx(context: BenchContext, upstream: number): Promise<{ port: number; pid: number } | undefined> {
   try {
     execFileSync('nginx', ['-v'], { stdio: 'ignore' })
   } catch {
@@ -84,7 +99,7 @@ http { access_log off; keepalive_requests 10000000; ${temps.join(' ')}
         () => false,
       )
     )
-      return port
+      return { port, pid: child.pid ?? 0 }
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   return undefined
