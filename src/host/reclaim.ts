@@ -32,36 +32,41 @@ const items = {
 /** Most urgent first. */
 const kinds = ['spot', 'lifecycle', 'maintenance', 'rebalance'] as const
 
-/** What only advises may come a minute late: it is asked for with each twelfth look. */
-const isDue = (kind: Notice['kind'], looks: number): boolean => isUrgent(kind) || looks % 12 === 0
-const isUrgent = (kind: Notice['kind']): boolean => kind === 'spot' || kind === 'lifecycle'
+/** So many looks are a minute. */
+const rarely = 12
+
+/** What only advises may come a minute late, and a machine that is in no group is not taken by one. */
+function isDue(kind: Notice['kind'], { looks, grouped }: { looks: number; grouped: boolean }): boolean {
+  return kind === 'spot' || (kind === 'lifecycle' && grouped) || looks % rarely === 0
+}
 
 /** So many questions without an answer, and never one before: this machine has no such service. A busy one misses a few. */
 const absentAfter = 3
 
-/** Polls every 5 s: a spot notice comes 2 min ahead, and an Auto Scaling group waits for nobody. A machine without the service is asked once a minute. */
+/** Polls every 5 s: a spot notice comes 2 min ahead, and an Auto Scaling group tells its own. A machine without the service is asked once a minute. */
 export function startReclaim(deps: { metadata: Metadata; log: Log; clock?: Clock; every?: number }): Reclaim {
   const { metadata, log, clock = systemClock, every = 5000 } = deps
   const status = createStatus('asking the metadata service', clock)
   const notice = signal<Notice | undefined>(undefined)
   const known = new Map<Notice['kind'], Notice>()
   const ending = new AbortController()
-  const service = { answered: false, missed: 0, pauseUntil: 0, looks: 0 }
+  const service = { answered: false, missed: 0, pauseUntil: 0, looks: 0, grouped: false }
   const look = async (abort: AbortSignal): Promise<void> => {
     if (clock.now() < service.pauseUntil) return
     const first = await metadata.get(items.spot, abort)
     if (abort.aborted) return
     if (first.kind === 'absent' && !service.answered) {
       service.missed += 1
-      if (service.missed >= absentAfter) service.pauseUntil = clock.now() + every * 12
+      if (service.missed >= absentAfter) service.pauseUntil = clock.now() + every * rarely
       return status.set('off', `no instance metadata: ${first.why}`)
     }
     // What it said last holds.
     if (first.kind === 'absent') return
     service.answered = true
-    for (const kind of kinds.filter((one) => isDue(one, service.looks))) {
+    for (const kind of kinds.filter((one) => isDue(one, service))) {
       const answer = kind === 'spot' ? first : await metadata.get(items[kind], abort)
       keep(known, kind, answer)
+      if (kind === 'lifecycle' && answer.kind !== 'absent') service.grouped = answer.kind === 'value'
     }
     service.looks += 1
     const worst = pickWorst([...known.values()])
