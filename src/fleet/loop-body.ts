@@ -125,7 +125,8 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   })
   await act(steps, deps)
   deps.launches.note(steps)
-  memory.stands = others.length === 0 && isSettled(wanted, observed, steps)
+  const isSaved = book.problem.peek() === undefined
+  memory.stands = isSaved && others.length === 0 && isSettled(wanted, observed, steps)
   const model = effective.kind === 'run' ? effective.ask.model : undefined
   const progress = judgeProgress(wanted, model, observed, steps)
   const absent = toAbsent(steps, wanted, deps)

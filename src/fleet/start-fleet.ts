@@ -49,7 +49,7 @@ export type FleetDeps = {
 }
 
 /** Looks again this often without any event, ms: while something is to come, and while all is as it should be. */
-const every = { moving: 1000, standing: 10_000 }
+const every = { moving: 1000, standing: 30_000 }
 
 export function startFleet(deps: FleetDeps): Fleet {
   const { log, clock = systemClock } = deps
