@@ -102,7 +102,7 @@ function toSource({ launch_id: id }: LaunchResponse, deps: LaunchesDeps, all: La
 }
 
 function refuseNode(id: string): Refusal {
-  return new Refusal('launch-of-node', 409, `Launch ${id} is the model of this node; it is stopped by force alone`, {
+  return new Refusal('launch-of-node', 409, `Launch ${id} is the model of this node; only force=true stops it`, {
     remedy: 'repeat it with force, and the node serves nothing until you start it again, whatever its broker orders',
   })
 }
