@@ -57,15 +57,18 @@ export class ClientAnswer {
     return true
   }
 
-  flush(): void {
-    if (!this.#begun) return
+  /** @returns false: the client reads slower than the engine writes; `onceDrained` tells when it can take more */
+  flush(): boolean {
+    if (!this.#begun) return true
     const text = this.#pending
     this.#pending = ''
-    if (text !== '') this.#send(text)
-    else if (!this.#isHeadOut) {
+    if (text !== '') {
+      if (this.#send(text)) return true
+    } else if (!this.#isHeadOut) {
       this.#isHeadOut = true
       this.#response.flushHeaders()
     }
+    return !pickOut(this.#response).writableNeedDrain
   }
 
   end(): void {
@@ -82,21 +85,16 @@ export class ClientAnswer {
     else this.#response.destroy()
   }
 
-  /** The client reads slower than the engine writes. */
-  get isFull(): boolean {
-    return pickOut(this.#response).writableNeedDrain
-  }
-
   onceDrained(then: () => void): void {
     pickOut(this.#response).once('drain', then)
   }
 
-  #send(chunk: string | Buffer): void {
+  #send(chunk: string | Buffer): boolean {
     const { socket } = this.#response
     // The head is out: what Node's response would do to a part of the body, we have done.
-    if (this.#isHeadOut && socket) socket.write(chunk as string, 'latin1')
-    else this.#response.write(chunk, 'latin1')
+    if (this.#isHeadOut && socket) return socket.write(chunk as string, 'latin1')
     this.#isHeadOut = true
+    return this.#response.write(chunk, 'latin1')
   }
 
   #writeBig(chunk: Buffer): void {

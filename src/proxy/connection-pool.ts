@@ -75,9 +75,9 @@ export class ConnectionPool implements ConnectionOwner {
   #look(): void {
     const now = performance.now()
     for (const connection of this.#all) {
-      const { state, movedAt } = connection
+      const { state } = connection
       const limit = state === 'idle' ? idleLimit : state === 'connecting' ? connectLimit : silentLimit
-      if (now - movedAt < limit) continue
+      if (now - connection.lookMovedAt(now) < limit) continue
       if (state === 'idle') connection.destroy()
       else connection.destroy(toTimeout(state === 'connecting' ? 'connected' : 'answered', limit))
     }

@@ -48,8 +48,10 @@ export class EngineConnection {
   #isPaused = false
   /** The body of the request is out. */
   #isAsked = false
-  /** performance.now() of the last byte in or of the last change of state. */
-  movedAt = performance.now()
+  /** performance.now() of the last change of state, or of the look that found bytes. */
+  #movedAt = performance.now()
+  /** Since the last look: a clock for each chunk would cost more than it tells. */
+  #hasMoved = false
 
   constructor(port: number, owner: ConnectionOwner) {
     this.#owner = owner
@@ -63,6 +65,13 @@ export class EngineConnection {
 
   get state() {
     return this.#state
+  }
+
+  /** Asked at every look of the pool. @returns performance.now() of its last sign of life, late by the time between two looks */
+  lookMovedAt(now: number): number {
+    if (this.#hasMoved) this.#movedAt = now
+    this.#hasMoved = false
+    return this.#movedAt
   }
 
   start(ask: EngineAsk, flight: Flight): void {
@@ -109,7 +118,7 @@ export class EngineConnection {
 
   #opened(): void {
     this.#state = 'idle'
-    this.movedAt = performance.now()
+    this.#movedAt = performance.now()
     if (this.#flight) this.#send()
     else this.#owner.free(this)
   }
@@ -157,7 +166,7 @@ export class EngineConnection {
 
   #read(length: number): boolean {
     const flight = this.#flight
-    this.movedAt = performance.now()
+    this.#hasMoved = true
     if (this.#state !== 'busy' || !flight) {
       // Nobody asked for it.
       this.destroy()
@@ -180,6 +189,8 @@ export class EngineConnection {
     this.#ask = undefined
     if (isClean && this.#isAsked && this.#reader.isReusable && !this.#socket.destroyed) {
       this.#state = 'idle'
+      this.#movedAt = performance.now()
+      this.#hasMoved = false
       this.#resume()
       this.#owner.free(this)
     } else this.#socket.destroy()

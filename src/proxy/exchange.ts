@@ -60,8 +60,7 @@ export class Exchange implements Flight {
 
   flush(): void {
     if (this.#isWork) this.#turn.progress()
-    this.#answer.flush()
-    if (this.#paused || !this.#answer.isFull) return
+    if (this.#answer.flush() || this.#paused) return
     this.#paused = true
     this.#connection?.pause(this)
     this.#answer.onceDrained(() => {
