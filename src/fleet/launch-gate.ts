@@ -53,6 +53,8 @@ const openBound = 20_000
 
 export class LaunchGate {
   readonly #deps: LaunchGateDeps
+  /** What those who wait ask for: looked at in every pass, and the same as long as the same GPUs are there. */
+  readonly #asks = new WeakMap<GpuWish, { visible: string; ask: GpuAsk | undefined }>()
   readonly #queue = signal<ReadonlyMap<string, string>>(new Map())
 
   constructor(deps: LaunchGateDeps) {
@@ -124,9 +126,12 @@ export class LaunchGate {
 
   #share(visible: readonly number[], last?: { id: string; ask: GpuAsk }): ReadonlyMap<string, Share> {
     const waiting = this.#deps.records.all.peek().filter(isWaiting)
+    const key = visible.join()
     const asks = waiting.flatMap(({ id, request }) => {
-      const ask = toAskOrNothing(request, visible)
-      return ask ? [{ id, ask }] : []
+      const ask = this.#asks.get(request)
+      const known = ask?.visible === key ? ask : { visible: key, ask: toAskOrNothing(request, visible) }
+      if (known !== ask) this.#asks.set(request, known)
+      return known.ask ? [{ id, ask: known.ask }] : []
     })
     return shareGpus(last ? [...asks, last] : asks, this.#toTable(visible))
   }

@@ -107,11 +107,13 @@ export function shareGpus(asks: readonly { id: string; ask: GpuAsk }[], table: G
   for (const { id, ask } of asks) {
     const who = (gpu: number) => table.holder(gpu) ?? promised.get(gpu) ?? judgeRoom(gpu, ask.minFreeMiB, table)
     const among = 'gpus' in ask ? ask.gpus : table.visible
-    const by = among.flatMap((gpu) => {
+    const by: { gpu: number; who: string }[] = []
+    const free: number[] = []
+    for (const gpu of among) {
       const holder = who(gpu)
-      return holder === undefined ? [] : [{ gpu, who: holder }]
-    })
-    const free = among.filter((gpu) => who(gpu) === undefined)
+      if (holder === undefined) free.push(gpu)
+      else by.push({ gpu, who: holder })
+    }
     const enough = 'gpus' in ask ? by.length === 0 : free.length >= ask.count
     const given = 'gpus' in ask ? ask.gpus : free.slice(0, ask.count)
     for (const gpu of enough || 'gpus' in ask ? given : free) if (!promised.has(gpu)) promised.set(gpu, id)

@@ -23,13 +23,14 @@ export type LaunchViewDeps = {
 export function createLaunchViews(deps: LaunchViewDeps): ReadonlySignal<readonly LaunchResponse[]> {
   const { records, node, clock } = deps
   const news = computed(() => readNews(deps))
-  const told = new WeakMap<LaunchRecord, LaunchResponse>()
+  const told = new WeakMap<LaunchRecord, { news: LaunchNews | undefined; response: LaunchResponse }>()
+  // A change of one launch is told among hundreds that have no news.
   const tell = (record: LaunchRecord): LaunchResponse => {
     const its = isTerminal(record.state) ? undefined : news.value.get(record.id)
-    const known = its ? undefined : told.get(record)
-    if (known) return known
+    const known = told.get(record)
+    if (known && isSameNews(known.news, its)) return known.response
     const response = toLaunchResponse(record, its, () => clock.wall())
-    if (!its) told.set(record, response)
+    told.set(record, { news: its, response })
     return response
   }
   return computed(() => {
@@ -39,6 +40,12 @@ export function createLaunchViews(deps: LaunchViewDeps): ReadonlySignal<readonly
     const at = asked.findIndex((one) => one.created_at > own.created_at)
     return at < 0 ? [...asked, own] : asked.toSpliced(at, 0, own)
   })
+}
+
+function isSameNews(one: LaunchNews | undefined, other: LaunchNews | undefined): boolean {
+  if (!one || !other) return one === other
+  const names = Object.keys(one) as (keyof LaunchNews)[]
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name])
 }
 
 function readNews({ records, members, pauses, queue }: LaunchViewDeps): ReadonlyMap<string, LaunchNews> {
