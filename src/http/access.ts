@@ -81,12 +81,9 @@ export function startAccess(options: AccessOptions): Access {
       if (!authorization?.trim()) return 'unauthorized'
       const isRight = holdsKey(state.digests, authorization)
       const isLimited = attempts.waitFor(address) > 0
-      // Behind a proxy everybody has its address: others' guesses must not lock out whose key cannot be guessed, nor who was right
-      // from there before. Else a limited guesser does not learn that it was right.
-      if (isRight && (!isLimited || hasLongKey(authorization) || attempts.isTrusted(address))) {
-        attempts.trust(address)
-        return 'ok'
-      }
+      // Behind a proxy everybody has its address: others' guesses must not lock out whose key cannot be guessed. With a short key a
+      // limited guesser does not learn that it was right: whoever is let in from there all the same tells it.
+      if (isRight && (!isLimited || hasLongKey(authorization))) return 'ok'
       if (isLimited) return 'limited'
       attempts.note(address, authorization)
       if (attempts.waitFor(address) > 0) log.warn({ address }, 'too many wrong access keys from one address')

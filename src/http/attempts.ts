@@ -1,5 +1,5 @@
-// Who guessed keys, and how often: a bucket of failures per address that leaks; and from where a right key came. Bounded: of too
-// many addresses the one that has been quiet the longest is forgotten.
+// Who guessed keys, and how often: a bucket of failures per address that leaks. Bounded: of too many addresses the one that has
+// been quiet the longest is forgotten.
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import type { Clock } from '../core/clock.ts'
@@ -9,9 +9,6 @@ export interface Attempts {
   note(address: string, key: string): void
   /** s until this address may try again; 0: now. */
   waitFor(address: string): number
-  /** A right key came from there. */
-  trust(address: string): void
-  isTrusted(address: string): boolean
 }
 
 /** So many at once are mistakes of people and tests of clients; a guesser needs billions. */
@@ -28,7 +25,6 @@ type Bucket = { failures: number; at: number; known: readonly string[] }
 
 export function createAttempts(clock: Clock): Attempts {
   const buckets = new Map<string, Bucket>()
-  const trusted = new Map<string, true>()
   const levelOf = (bucket: Bucket | undefined) =>
     bucket ? Math.max(0, bucket.failures - (clock.now() - bucket.at) / leak) : 0
   return {
@@ -39,23 +35,17 @@ export function createAttempts(clock: Clock): Attempts {
       const others = bucket?.known.filter((one) => one !== print) ?? []
       const isNew = others.length === (bucket?.known.length ?? 0)
       const failures = Math.min(burst, levelOf(bucket) + (isNew ? 1 : 0))
-      setLast(buckets, place, { failures, at: clock.now(), known: [...others, print].slice(-mostKnown) })
+      // Set anew, so that the order of the map is that of the last failures.
+      buckets.delete(place)
+      buckets.set(place, { failures, at: clock.now(), known: [...others, print].slice(-mostKnown) })
+      if (buckets.size <= mostAddresses) return
+      for (const oldest of buckets.keys()) return void buckets.delete(oldest)
     },
     waitFor(address) {
       const over = levelOf(buckets.get(toPlace(address))) - (burst - 1)
       return over > 0 ? Math.ceil((over * leak) / 1000) : 0
     },
-    trust: (address) => setLast(trusted, toPlace(address), true),
-    isTrusted: (address) => trusted.has(toPlace(address)),
   }
-}
-
-/** Set anew, so that the order of the map is that of the last times. */
-function setLast<T>(map: Map<string, T>, place: string, value: T): void {
-  map.delete(place)
-  map.set(place, value)
-  if (map.size <= mostAddresses) return
-  for (const oldest of map.keys()) return void map.delete(oldest)
 }
 
 /** One customer of IPv6 has a /64; an IPv4 address has two spellings. Pure. */
