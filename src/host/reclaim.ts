@@ -35,7 +35,7 @@ const kinds = ['spot', 'lifecycle', 'maintenance', 'rebalance'] as const
 /** So many looks are a minute. */
 const rarely = 12
 
-/** What only advises may come a minute late, and a machine that is in no group is not taken by one. */
+/** What only advises may come a minute late, and a machine that is in no group, as it has said, is not taken by one. */
 function isDue(kind: Notice['kind'], { looks, grouped }: { looks: number; grouped: boolean }): boolean {
   return kind === 'spot' || (kind === 'lifecycle' && grouped) || looks % rarely === 0
 }
@@ -50,7 +50,7 @@ export function startReclaim(deps: { metadata: Metadata; log: Log; clock?: Clock
   const notice = signal<Notice | undefined>(undefined)
   const known = new Map<Notice['kind'], Notice>()
   const ending = new AbortController()
-  const service = { answered: false, missed: 0, pauseUntil: 0, looks: 0, grouped: false }
+  const service = { answered: false, missed: 0, pauseUntil: 0, looks: 0, grouped: true }
   const look = async (abort: AbortSignal): Promise<void> => {
     if (clock.now() < service.pauseUntil) return
     const first = await metadata.get(items.spot, abort)

@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLog } from '../../src/core/log.ts'
 import { until } from '../../src/core/watch.ts'
-import { createMetadata } from '../../src/host/metadata.ts'
+import { createMetadata, type MetadataAnswer } from '../../src/host/metadata.ts'
 import { parseNotice, startReclaim } from '../../src/host/reclaim.ts'
 import { type MetadataKnobs, startRehearsalMetadata } from '../../src/rehearsal/metadata.ts'
 import { eventually } from '../support/eventually.ts'
@@ -51,6 +51,22 @@ test.for([
     }
   },
 )
+
+test('whether it is in a group is asked with each look until it has said so', async () => {
+  const asked: string[] = []
+  const isGroup = (path: string) => path.endsWith('/target-lifecycle-state')
+  const get = (path: string): Promise<MetadataAnswer> => {
+    asked.push(path)
+    const isMissed = isGroup(path) && asked.filter(isGroup).length <= 2
+    return Promise.resolve(isMissed ? { kind: 'absent', why: 'no answer within 1000 ms' } : { kind: 'none' })
+  }
+  const reclaim = startReclaim({ metadata: { enabled: true, get }, log: silentLog, every: 10 })
+  onTestFinished(() => reclaim.end('stop'))
+  await eventually('it has said so', () => asked.filter(isGroup).length >= 3)
+  const kinds = asked.map((path) => path.split('/').at(-1))
+  const third = asked.flatMap((path, at) => (isGroup(path) ? [at] : []))[2]
+  expect(kinds.slice(0, third).filter((kind) => kind === 'instance-action')).toHaveLength(3)
+})
 
 test('a service that falls silent takes no notice back; one that says 404 does', async () => {
   const { imds, reclaim } = await start({ lifecycle: 'Terminated' })
