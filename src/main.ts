@@ -195,8 +195,9 @@ function answerDoors({ config, doors, part }: Context, { gpus, models, fleet, po
     clock: systemClock,
   })
   const inferenceApp = createInferenceApp({ upstreams, proxy, answerNonce: (path) => nonce.answer(path) })
-  doors.node.open(settled, nodeApp)
-  doors.inference.open(settled, inferenceApp)
+  const isProof = (url: string) => nonce.answer(url) !== undefined
+  doors.node.open(settled, nodeApp, isProof)
+  doors.inference.open(settled, inferenceApp, isProof)
 }
 
 function startControlSurfaces({ config, systemd, secrets, part }: Context, fleet: Fleet): Control {

@@ -10,20 +10,26 @@ const patience = { probe: 4000, work: 15_000 }
 
 export type Hold = {
   readonly onRequest: OnRequest
-  /** Says who answers, and from when on; whoever has waited long enough is answered by it as things are. */
-  readonly open: (ready: ReadonlySignal<boolean>, handle: OnRequest) => void
+  /**
+   * Says who answers, and from when on; whoever has waited long enough is answered by it as things are.
+   * @param isProof what needs no engine, and is asked by our own tunnels, which give it no longer than a probe waits here
+   */
+  readonly open: (ready: ReadonlySignal<boolean>, handle: OnRequest, isProof?: IsProof) => void
 }
 
+type IsProof = (url: string) => boolean
+type Behind = { ready: ReadonlySignal<boolean>; handle: OnRequest; isProof: IsProof }
+
 export function createHold(): Hold {
-  const behind = signal<{ ready: ReadonlySignal<boolean>; handle: OnRequest } | undefined>(undefined)
+  const behind = signal<Behind | undefined>(undefined)
   const isReady = computed(() => behind.value?.ready.value ?? false)
   return {
-    open(ready, handle) {
-      behind.value = { ready, handle }
+    open(ready, handle, isProof = () => false) {
+      behind.value = { ready, handle, isProof }
     },
     onRequest(request, response) {
       const now = behind.peek()
-      if (now?.ready.peek()) return now.handle(request, response)
+      if (now?.ready.peek() || now?.isProof(request.url ?? '')) return now.handle(request, response)
       const go = () => {
         if (!response.destroyed) (behind.peek()?.handle ?? answerStarting)(request, response)
       }

@@ -1,9 +1,11 @@
-import { signal } from '@preact/signals-core'
-import { expect, test } from 'vitest'
-import { createHttpServer } from '../../src/http/server.ts'
-import { createHold, holdUntil } from '../../src/http/hold.ts'
-import { onTestFinished } from 'vitest'
 import type { AddressInfo } from 'node:net'
+import { signal } from '@preact/signals-core'
+import { expect, onTestFinished, test } from 'vitest'
+import { createHttpServer, type OnRequest } from '../../src/http/server.ts'
+import { createHold, holdUntil } from '../../src/http/hold.ts'
+import { tunnelTimes } from '../../src/tunnel/follow-frpc.ts'
+import { createNonce } from '../../src/tunnel/nonce.ts'
+import { sendProbe } from '../../src/tunnel/probe.ts'
 
 test('a request that comes before the engines are found again waits for them, its body included', async () => {
   const ready = signal(false)
@@ -38,4 +40,19 @@ test('a request that comes before the parts are loaded is answered by them as so
   hold.open(ready, (_request, response) => response.end('here'))
   ready.value = true
   expect(await asked).toBe('here')
+})
+
+test('what proves a tunnel waits for no engine: its answer would come too late, and the frp server be called frozen', async () => {
+  const hold = createHold()
+  const server = createHttpServer(hold.onRequest)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const nonce = createNonce()
+  const handle: OnRequest = (request, response) => void response.end(nonce.answer(request.url ?? ''))
+  hold.open(signal(false), handle, (url) => nonce.answer(url) !== undefined)
+  const target = { host: '127.0.0.1', port }
+  expect(await sendProbe(target, nonce.value, tunnelTimes.probeTimeout, AbortSignal.timeout(20_000))).toEqual({
+    kind: 'proved',
+  })
 })
