@@ -54,7 +54,7 @@ export class ForeignMemory {
   /** After each pass: what it could not start. */
   follow(steps: readonly Step[]): void {
     const waits = steps.filter((step) => step.do === 'wait' && step.problem?.code === 'gpu-memory-taken')
-    if (waits.length > 0 || this.#holdsUpQueue()) this.#look()
+    if (waits.length > 0 || this.holdsUpQueue()) this.#look()
     const launches = new Map(
       waits.flatMap((step) => {
         const id = step.do === 'wait' ? toLaunchId(step.group) : undefined
@@ -75,7 +75,8 @@ export class ForeignMemory {
     fail(id, fleetProblem('launch-memory-taken', `${evidence}, for ${Math.round((clock.now() - since) / 1000)} s`))
   }
 
-  #holdsUpQueue(): boolean {
+  /** Nothing tells when it is given back. */
+  holdsUpQueue(): boolean {
     const { records, foreigners, leases, inventory } = this.#deps
     return records.all.peek().some((one) => one.queued === true) && foreigners.areThere(leases, inventory.peek())
   }

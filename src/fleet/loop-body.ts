@@ -14,6 +14,7 @@ import type { EngineView, Planned } from './fleet.ts'
 import { launch } from './launch.ts'
 import type { LaunchDesk } from './launch-desk.ts'
 import type { LaunchGate } from './launch-gate.ts'
+import type { LaunchRecords } from './launch-records.ts'
 import type { Leases } from './leases.ts'
 import type { Lives } from './lives.ts'
 import type { OrdersDesk, Report } from './orders-desk.ts'
@@ -53,6 +54,7 @@ export type BodyDeps = {
   desk: OrdersDesk
   launches: LaunchDesk
   gate: LaunchGate
+  records: Pick<LaunchRecords, 'problem'>
   foreignMemory: ForeignMemory
   state: FleetState
   /** Assigned to run a pass at a time that no event marks. */
@@ -125,8 +127,8 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   })
   await act(steps, deps)
   deps.launches.note(steps)
-  const isSaved = book.problem.peek() === undefined
-  memory.stands = isSaved && others.length === 0 && isSettled(wanted, observed, steps)
+  const isWaitedFor = others.length > 0 || deps.foreignMemory.holdsUpQueue()
+  memory.stands = isSaved(deps) && !isWaitedFor && isSettled(wanted, observed, steps)
   const model = effective.kind === 'run' ? effective.ask.model : undefined
   const progress = judgeProgress(wanted, model, observed, steps)
   const absent = toAbsent(steps, wanted, deps)
@@ -137,6 +139,9 @@ async function runPass(deps: BodyDeps, memory: Memory, adopt: () => Promise<void
   deps.foreignMemory.follow(steps)
   deps.launches.open()
 }
+
+const isSaved = ({ book, records }: BodyDeps): boolean =>
+  [book, records].every(({ problem }) => problem.peek()?.code !== 'state-not-writable')
 
 /** What nobody needs any more leaves nothing behind: neither a download that is tried for ever nor its problem. */
 function keepFiles(effective: Effective, { planner, book, launches }: BodyDeps, { standing }: Memory): void {

@@ -65,6 +65,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     readFiles(book, planner.filesOf),
     roster.members.value.map(({ life }) => [life.phase.value, life.problem.value]),
     records.all.value,
+    records.problem.value,
     launches.files.value.map((one) => one.value.kind),
     parts.foreignMemory.looks.value,
   ])

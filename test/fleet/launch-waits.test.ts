@@ -19,9 +19,9 @@ const gpuProcesses = () => Promise.resolve({ kind: 'known', processes: [stranger
 const itsName = new RegExp(`pid ${process.pid} \\(.+ of user .+\\)`)
 
 /** One whose model is looked for, so that it has its GPU and no engine yet, while another program takes the memory. */
-async function taken(more: Partial<LaunchRequest> = {}, gpus = 1) {
+async function taken(more: Partial<LaunchRequest> = {}, gpus = 1, refreshGpus = () => Promise.resolve()) {
   const bed = await fleetBed({ model: '' }, gpus)
-  const fleet = bed.start({ gpuProcesses })
+  const fleet = bed.start({ gpuProcesses, refreshGpus })
   bed.filesOf('Test/B').value = { kind: 'looking' }
   const { launch_id: id } = await fleet.launches.create(toAsk(more.gpu_count === undefined ? [0] : null, more))
   bed.inventory.value = toGpus(gpus, [40_000])
@@ -72,6 +72,17 @@ test('one that may queue gives such a GPU back, takes another where it can, and 
   expect(launches.get(id)?.state).toBe('bootstrapping')
   inventory.value = toGpus(1)
   await alive(1)
+})
+
+test('memory that a stranger may give back is looked at every few seconds while a launch is in the queue for it', async () => {
+  const asked = { count: 0 }
+  const { launches, id, clock } = await taken({ queue: true }, 1, async () => void (asked.count += 1))
+  await eventually('in the queue', () => launches.get(id)?.queue_position === 1)
+  const [before, began] = [asked.count, clock.now()]
+  await eventually('asked again and again', () => {
+    if (clock.now() - began < 20_000) clock.advance(500)
+    return asked.count >= before + 3
+  })
 })
 
 test('what can never be had is not queued: GPUs that are not there, more of them, more memory than they have', async () => {
