@@ -119,8 +119,7 @@ function describeAnswer(answer: Extract<Answer, { kind: 'answer' }>): string {
   return `${answer.status} ${answer.text.slice(0, 200).replaceAll(/\s+/g, ' ')}`.trim()
 }
 
-/** A bare connect: no request, no log line in the engine, nothing at all while the port refuses. */
-/** Also where it does not answer. */
+/** A bare connect: no request, no log line in the engine, nothing at all while the port refuses. Also true where it does not answer. */
 export function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port })
