@@ -121,10 +121,11 @@ async function timeOne(client: LaunchClient): Promise<number> {
 }
 
 async function whenListed(client: LaunchClient, count: number): Promise<void> {
-  for (;;) {
+  for (const until = performance.now() + 60_000; ;) {
     const all = await client.list().catch(() => [])
     const waiting = all.filter((one) => one.queue_position !== undefined)
     if (waiting.length >= count) return
+    if (performance.now() > until) throw new Error(`${waiting.length} launches wait after 60 s, not ${count}`)
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }
