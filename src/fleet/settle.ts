@@ -4,9 +4,10 @@ import { within } from '../core/abort.ts'
 import { until } from '../core/watch.ts'
 import { isListening } from '../engine/readiness.ts'
 import type { Phase } from '../engine/life.ts'
+import { toGroup } from './wish.ts'
 
 /** What of an engine this is about. */
-export type Settling = { life: { phase: ReadonlySignal<Phase>; upstream: { port: number } } }
+export type Settling = { plan: { owner: string }; life: { phase: ReadonlySignal<Phase>; upstream: { port: number } } }
 
 /**
  * ms. `loading`: nobody can be reached at an engine that loads, which takes minutes. `listening`: it has loaded, and answers as soon
@@ -21,11 +22,12 @@ export function settle(
 ): ReadonlySignal<boolean> {
   const { adopt, members, bounds = usual } = how
   const settled = signal(false)
-  const serves = computed(() => members.value.some(({ life }) => life.phase.value === 'serving'))
+  const awaited = computed(() => pickAwaited(members.value))
+  const serves = computed(() => awaited.value.some(({ life }) => life.phase.value === 'serving'))
   const served = (ms: number) => until(serves, Boolean, within(ms, abort))
   const look = async () => {
     await adopt()
-    const found = members.peek()
+    const found = awaited.peek()
     if (found.length === 0) return
     await served(bounds.loading).catch(() => {})
     if (!serves.peek() && (await someListens(found))) await served(bounds.listening)
@@ -34,6 +36,12 @@ export function settle(
     .catch(() => {})
     .then(() => void (settled.value = true))
   return settled
+}
+
+/** An idle engine of a launch answers at once: it says nothing of the node's own, which is busy and gets most of the requests. */
+function pickAwaited(all: readonly Settling[]): readonly Settling[] {
+  const own = all.filter(({ plan }) => toGroup(plan.owner) === 'node')
+  return own.length > 0 ? own : all
 }
 
 async function someListens(engines: readonly Settling[]): Promise<boolean> {
