@@ -31,10 +31,14 @@ describeWith('starts that a real vLLM refuses', found, (vllm) => {
 
   test('a port that somebody takes while it starts is named, and the next start takes another', async () => {
     const world = await startWorld(vllm)
-    const first = await eventually('a life with a process', async () => {
-      const view = await world.engine()
-      return view?.pid !== undefined ? view : undefined
-    })
+    const first = await eventually(
+      'a life with a process',
+      async () => {
+        const view = await world.engine()
+        return view?.pid !== undefined ? view : undefined
+      },
+      60_000,
+    )
     await listen(first.port)
     const second = await eventually(
       'another life with a process',
