@@ -36,6 +36,7 @@ import { type Models, startModels } from './models/models.ts'
 import { startVolume } from './models/volume.ts'
 import { type Poc, startPoc } from './poc/poc.ts'
 import { judgeDelivery } from './poc/progress.ts'
+import { isCallback } from './poc/relay.ts'
 import { createInferenceApp } from './proxy/inference-app.ts'
 import { createProxy } from './proxy/proxy.ts'
 import { warmProxy } from './proxy/warm.ts'
@@ -196,7 +197,7 @@ function answerDoors({ config, doors, part }: Context, { gpus, models, fleet, po
   })
   const inferenceApp = createInferenceApp({ upstreams, proxy, answerNonce: (path) => nonce.answer(path) })
   const isProof = (url: string) => nonce.answer(url) !== undefined
-  doors.node.open(settled, nodeApp, isProof)
+  doors.node.open(settled, nodeApp, (url) => isProof(url) || isCallback(url))
   doors.inference.open(settled, inferenceApp, isProof)
 }
 

@@ -12,32 +12,35 @@ export type Hold = {
   readonly onRequest: OnRequest
   /**
    * Says who answers, and from when on; whoever has waited long enough is answered by it as things are.
-   * @param isProof what needs no engine, and is asked by our own tunnels, which give it no longer than a probe waits here
+   * @param needsNone of what is answered without any engine, at once: its callers give it less time than it would wait here
    */
-  readonly open: (ready: ReadonlySignal<boolean>, handle: OnRequest, isProof?: IsProof) => void
+  readonly open: (ready: ReadonlySignal<boolean>, handle: OnRequest, needsNone?: NeedsNone) => void
 }
 
-type IsProof = (url: string) => boolean
-type Behind = { ready: ReadonlySignal<boolean>; handle: OnRequest; isProof: IsProof }
+type NeedsNone = (url: string) => boolean
+type Behind = { ready: ReadonlySignal<boolean>; handle: OnRequest; needsNone: NeedsNone }
 
 export function createHold(): Hold {
   const behind = signal<Behind | undefined>(undefined)
-  const isReady = computed(() => behind.value?.ready.value ?? false)
   return {
-    open(ready, handle, isProof = () => false) {
-      behind.value = { ready, handle, isProof }
+    open(ready, handle, needsNone = () => false) {
+      behind.value = { ready, handle, needsNone }
     },
     onRequest(request, response) {
       const now = behind.peek()
-      if (now?.ready.peek() || now?.isProof(request.url ?? '')) return now.handle(request, response)
+      const url = request.url ?? ''
+      if (now && isDue(now, url)) return now.handle(request, response)
       const go = () => {
         if (!response.destroyed) (behind.peek()?.handle ?? answerStarting)(request, response)
       }
       const isProbe = request.method === 'GET' || request.method === 'HEAD'
-      until(isReady, Boolean, within(isProbe ? patience.probe : patience.work)).then(go, go)
+      const due = computed(() => behind.value !== undefined && isDue(behind.value, url))
+      until(due, Boolean, within(isProbe ? patience.probe : patience.work)).then(go, go)
     },
   }
 }
+
+const isDue = ({ ready, needsNone }: Behind, url: string): boolean => ready.value || needsNone(url)
 
 export function holdUntil(ready: ReadonlySignal<boolean>, handle: OnRequest): OnRequest {
   const hold = createHold()

@@ -36,6 +36,7 @@ export interface CallbackRelay {
 /** The engine gives up after 10 s. */
 const bound = 9500
 const longestAnswer = 64 << 10
+const path = '/api/v1/inference/pow/callback-relay/'
 const tokenForm = /^([0-9a-f]{32})(?:-(\d{1,4}))?$/
 
 export type RelayOptions = {
@@ -46,6 +47,9 @@ export type RelayOptions = {
   log: Log
   clock: Clock
 }
+
+/** Whether an engine of ours sends a batch there. One that is held for long comes twice: the engine gives up, and repeats it. */
+export const isCallback = (url: string): boolean => url.startsWith(path)
 
 export function createRelay(options: RelayOptions): CallbackRelay {
   const { origin, tls, log, clock } = options
@@ -68,7 +72,7 @@ export function createRelay(options: RelayOptions): CallbackRelay {
       if (!url) return undefined
       if (origin === undefined) return url
       const owner = slot === undefined ? '' : `-${slot}`
-      return `${origin}/api/v1/inference/pow/callback-relay/${targets.tokenOf(url)}${owner}`
+      return `${origin}${path}${targets.tokenOf(url)}${owner}`
     },
     async forward({ token, suffix, headers, body }) {
       await targets.ready

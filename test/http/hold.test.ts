@@ -3,6 +3,7 @@ import { signal } from '@preact/signals-core'
 import { expect, onTestFinished, test } from 'vitest'
 import { createHttpServer, type OnRequest } from '../../src/http/server.ts'
 import { createHold, holdUntil } from '../../src/http/hold.ts'
+import { isCallback } from '../../src/poc/relay.ts'
 import { tunnelTimes } from '../../src/tunnel/follow-frpc.ts'
 import { createNonce } from '../../src/tunnel/nonce.ts'
 import { sendProbe } from '../../src/tunnel/probe.ts'
@@ -55,4 +56,22 @@ test('what proves a tunnel waits for no engine: its answer would come too late, 
   expect(await sendProbe(target, nonce.value, tunnelTimes.probeTimeout, AbortSignal.timeout(20_000))).toEqual({
     kind: 'proved',
   })
+})
+
+test('a batch of an engine waits for no engine: after 10 s it would be repeated, and come twice', async () => {
+  const hold = createHold()
+  const server = createHttpServer(hold.onRequest)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}/api/v1/inference/pow/callback-relay/${'a'.repeat(32)}-0/generated`
+  const send = async () => {
+    const answer = await fetch(url, { method: 'POST', body: '{}', signal: AbortSignal.timeout(10_000) })
+    return answer.text()
+  }
+  // The first one waited at the port, and is there before the parts are loaded.
+  const first = send()
+  await new Promise((resolve) => server.once('request', resolve))
+  hold.open(signal(false), (_request, response) => response.end('taken'), isCallback)
+  expect(await Promise.all([first, send()])).toEqual(['taken', 'taken'])
 })

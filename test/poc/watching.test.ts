@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { isCallback } from '../../src/poc/relay.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
 import { tempDir } from '../support/temp-dir.ts'
@@ -98,6 +99,7 @@ test('the relay passes on bodies, signatures and answers, and knows its own toke
   await node.poc.relay.ready
   const relayed = node.poc.relay.urlFor(collector.url) ?? ''
   expect(relayed).toMatch(new RegExp(`^${node.url}${base}/callback-relay/[0-9a-f]{32}$`))
+  expect(isCallback(new URL(relayed).pathname)).toBe(true)
   expect(node.poc.relay.urlFor(collector.url)).toBe(relayed)
 
   const post = async (url: string) => {
