@@ -33,6 +33,8 @@ async function startService() {
   const material = { cert: await readFile(cert), key: await readFile(key) }
   const server = createServer(material, (request, response) => {
     if (request.url === '/launch/one/events') return void response.writeHead(204).end()
+    const odd = /^\/status\/(205|999)$/.exec(request.url ?? '')?.[1]
+    if (odd) return void response.writeHead(Number(odd)).end()
     const known = request.url === '/status/one'
     response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' })
     response.end(JSON.stringify(known ? launch : { detail: 'no' }))
@@ -59,6 +61,15 @@ test('an authority of the caller is trusted by REST, events and gRPC', async () 
   // Refused by the service behind the handshake.
   await expect(one.complete(['x'])).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
+
+test.each(['205', '999'])(
+  'status %s, which is none to fetch, is an error of the call and not of the program',
+  async (odd) => {
+    const { ca, where } = await startService()
+    using client = connect({ ...where, ca })
+    await expect(client.find(odd)).rejects.toBeInstanceOf(UnreachableError)
+  },
+)
 
 test('another authority is not, nor is one that nobody named', async () => {
   const [{ where }, { ca }] = await Promise.all([startService(), startService()])
