@@ -34,6 +34,8 @@ export async function measureBoot(context: BenchContext): Promise<Boot> {
   const daemon = await startDaemon(context, world)
   const answering = whenAnswered(world.ports.node)
   const begun = beginRound(world)
+  // Awaited below; whatever fails before that is the error to tell.
+  for (const one of [answering, begun]) one.catch(() => {})
   const listening = await whenMarked(world, 'listening', 2)
   const generating = await whenMarked(world, 'generating', 2)
   await whenRegistered(world)
