@@ -1,9 +1,10 @@
 // The node's two ports, open before the parts behind them are even loaded: whoever connects meanwhile waits for them, and is not
 // refused. Loading takes most of a start.
 import { readFile } from 'node:fs/promises'
-import { computed } from '@preact/signals-core'
+import { computed, type ReadonlySignal } from '@preact/signals-core'
 import type { Config } from './config/schema.ts'
 import { within } from './core/abort.ts'
+import type { Component } from './core/component.ts'
 import type { FdStore } from './core/fd-store.ts'
 import type { Log } from './core/log.ts'
 import { until } from './core/watch.ts'
@@ -47,10 +48,13 @@ export async function openDoors({ config, fdStore, log }: DoorsDeps): Promise<Do
   }
   const node = open('node', listeners.nodePort, lastDrain)
   const inference = open('inference', listeners.inferencePort, engine.drainTimeout)
-  const settled = computed(() => [node, inference].every(({ status }) => status.value.health !== 'starting'))
-  await until(settled, Boolean, within(openBound)).catch(() => {})
+  await until(areOpened([node, inference]), Boolean, within(openBound)).catch(() => {})
   return { bind, node, inference }
 }
+
+/** All listen, or have said why they cannot. */
+export const areOpened = (all: readonly Component[]): ReadonlySignal<boolean> =>
+  computed(() => all.every(({ status }) => status.value.health !== 'starting'))
 
 /** Loopback behind tunnels, since both listeners carry no credentials; all addresses otherwise, IPv6 where the kernel has it. */
 async function pickBind({ listeners, tunnels }: Config): Promise<string> {

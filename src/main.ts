@@ -23,7 +23,7 @@ import { createLives } from './fleet/lives.ts'
 import { startFleet } from './fleet/start-fleet.ts'
 import { type Gpus, startGpus } from './gpu/gpus.ts'
 import { type GrpcDeps, startGrpc } from './grpc/start-grpc.ts'
-import { type Door, type Doors, lastDrain } from './doors.ts'
+import { areOpened, type Door, type Doors, lastDrain } from './doors.ts'
 import { createMetadata } from './host/metadata.ts'
 import { settleIdentity } from './host/settle-identity.ts'
 import { type Notice, startReclaim } from './host/reclaim.ts'
@@ -118,8 +118,7 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const early = [settings, who.part, socket, node, ...control.parts, reclaim, gpus, volume, models]
   const late = [...startPreRead(config, models, log), fleet.launches, fleet, tunnels, inference, grpc, poc, apiNodes]
   for (const one of [...early, ...late]) machine.add(one)
-  const doors = [socket, node, inference, control.listener, grpc]
-  const settled = computed(() => doors.every(({ status }) => status.value.health !== 'starting'))
+  const settled = areOpened([socket, node, inference, control.listener, grpc])
   until(settled, Boolean, within(60_000)).then(
     () => warmProxy(),
     () => {},

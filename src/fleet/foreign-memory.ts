@@ -53,16 +53,14 @@ export class ForeignMemory {
 
   /** After each pass: what it could not start. */
   follow(steps: readonly Step[]): void {
-    const waits = steps.filter((step) => step.do === 'wait' && step.problem?.code === 'gpu-memory-taken')
-    if (waits.length > 0 || this.holdsUpQueue()) this.#look()
-    const launches = new Map(
-      waits.flatMap((step) => {
-        const id = step.do === 'wait' ? toLaunchId(step.group) : undefined
-        return step.do === 'wait' && step.problem && id !== undefined ? [[id, step.problem] as const] : []
-      }),
+    const waits = steps.flatMap((step) =>
+      step.do === 'wait' && step.problem?.code === 'gpu-memory-taken'
+        ? [{ id: toLaunchId(step.group), evidence: step.problem.evidence }]
+        : [],
     )
-    for (const id of this.#since.keys()) if (!launches.has(id)) this.#since.delete(id)
-    for (const [id, { evidence }] of launches) this.#judge(id, evidence)
+    if (waits.length > 0 || this.holdsUpQueue()) this.#look()
+    for (const id of this.#since.keys()) if (!waits.some((one) => one.id === id)) this.#since.delete(id)
+    for (const { id, evidence } of waits) if (id !== undefined) this.#judge(id, evidence)
   }
 
   #judge(id: string, evidence: string): void {

@@ -4,17 +4,14 @@ import { createInterface } from 'node:readline'
 import { silentLog } from '../../src/core/log.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
 import { startGrpc } from '../../src/grpc/start-grpc.ts'
-import { createLaunches, openToAll } from '../grpc/launches.ts'
+import { createLaunches, onLoopback, openToAll } from '../grpc/launches.ts'
 
 const facts = { id: 'bench', slot: 0, model: 'tiny', hasPoc: false, state: 'serving' } as const
 const upstream = new Upstream({ ...facts, port: Number(process.argv[2]) })
 const listener = startGrpc({
   launches: createLaunches([{ launch_id: 'bench', upstreams: [upstream] }]),
   access: openToAll,
-  config: {
-    listeners: { controlHost: '127.0.0.1', accessKey: undefined, accessKeyFile: undefined },
-    launches: { grpcPort: 0, limitMessageSize: false },
-  },
+  config: onLoopback,
   log: silentLog,
   drainMs: 0,
 })

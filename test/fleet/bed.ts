@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { signal, type Signal } from '@preact/signals-core'
 import { onTestFinished } from 'vitest'
+import type { LaunchRequest } from '../../src/api/launches.ts'
 import { type Config, slices } from '../../src/config/schema.ts'
 import { onAbort } from '../../src/core/abort.ts'
 import type { Clock } from '../../src/core/clock.ts'
@@ -45,6 +46,18 @@ export function toGpus(count: number, used: readonly number[] = [], at = new Dat
     })),
   }
 }
+
+/** A launch of Test/B; null: on all GPUs. */
+export const toAsk = (gpu_ids: readonly number[] | null, more: Partial<LaunchRequest> = {}): LaunchRequest => ({
+  model: 'Test/B',
+  gpu_ids,
+  task: 'generate',
+  extra_kwargs: {},
+  ...more,
+})
+
+/** A stop that nobody hurries. */
+export const calm = { force: false, within: 5000 }
 
 export interface TestClock extends Clock {
   advance(ms: number): void

@@ -3,7 +3,6 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
-import type { LaunchRequest } from '../../src/api/launches.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { LaunchRecord } from '../../src/fleet/launch-record.ts'
@@ -11,16 +10,8 @@ import type { Launches } from '../../src/fleet/launches.ts'
 import { createLaunchRetention, pickExpired } from '../../src/fleet/launch-retention.ts'
 import { eventually } from '../support/eventually.ts'
 import { tempDir } from '../support/temp-dir.ts'
-import { fleetBed, toConfig, toGpus } from './bed.ts'
+import { calm, fleetBed, toAsk, toConfig, toGpus } from './bed.ts'
 
-const toAsk = (gpu_ids: readonly number[] | null, more: Partial<LaunchRequest> = {}): LaunchRequest => ({
-  model: 'Test/B',
-  gpu_ids,
-  task: 'generate',
-  extra_kwargs: {},
-  ...more,
-})
-const calm = { force: false, within: 5000 }
 const untilState = (launches: Launches, id: string, state: string) =>
   eventually(`${id} is ${state}`, () => launches.get(id)?.state === state)
 const bare = { model: '' }

@@ -3,16 +3,8 @@ import { expect, test } from 'vitest'
 import type { LaunchRequest } from '../../src/api/launches.ts'
 import type { Launches } from '../../src/fleet/launches.ts'
 import { eventually } from '../support/eventually.ts'
-import { fleetBed, toConfig, toGpus } from './bed.ts'
+import { calm, fleetBed, toAsk, toConfig, toGpus } from './bed.ts'
 
-const toAsk = (gpu_ids: readonly number[] | null, more: Partial<LaunchRequest> = {}): LaunchRequest => ({
-  model: 'Test/B',
-  gpu_ids,
-  task: 'generate',
-  extra_kwargs: {},
-  ...more,
-})
-const calm = { force: false, within: 5000 }
 const stageOf = (launches: Launches, id: string) => launches.get(id)?.progress?.stage
 const stranger = { pid: process.pid, gpuUuid: 'GPU-0' }
 const gpuProcesses = () => Promise.resolve({ kind: 'known', processes: [stranger] } as const)

@@ -1,26 +1,13 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { LaunchRequest } from '../../src/api/launches.ts'
 import { eventually } from '../support/eventually.ts'
-import { fleetBed } from './bed.ts'
-
-export const toAsk = (more: Partial<LaunchRequest> = {}): LaunchRequest => ({
-  model: 'Test/B',
-  gpu_ids: null,
-  task: 'generate',
-  extra_kwargs: {},
-  ...more,
-})
-
-const calm = { force: false, within: 5000 }
+import { calm, fleetBed, toAsk } from './bed.ts'
 
 test('a launch starts an engine of its own, becomes ready, and is stopped with its GPUs free', async () => {
   const { start, world, alive } = await fleetBed({ model: '' }, 2)
   const { launches, upstreams } = start()
-  const made = await launches.create(
-    toAsk({ gpu_ids: [1], extra_kwargs: { max_model_len: 4096, enforce_eager: true } }),
-  )
+  const made = await launches.create(toAsk([1], { extra_kwargs: { max_model_len: 4096, enforce_eager: true } }))
   expect(made).toMatchObject({ model: 'Test/B', gpu_ids: [1], task: 'generate', state: 'bootstrapping', error: null })
   await alive(1)
   expect(world.launches[0]).toMatchObject({ gpus: [1], owner: `launch:${made.launch_id}`, hasPoc: false })
@@ -32,7 +19,7 @@ test('a launch starts an engine of its own, becomes ready, and is stopped with i
   expect(await launches.stop(made.launch_id, calm)).toMatchObject({ state: 'stopped', error: null })
   expect(world.alive()).toEqual([])
   expect(await launches.stop(made.launch_id, calm)).toMatchObject({ state: 'stopped' })
-  expect((await launches.create(toAsk())).gpu_ids).toEqual([0, 1])
+  expect((await launches.create(toAsk(null))).gpu_ids).toEqual([0, 1])
 })
 
 test("the node's own model is one of the launches, keeps its GPUs, and gives them up to a forced stop alone", async () => {
@@ -44,14 +31,14 @@ test("the node's own model is one of the launches, keeps its GPUs, and gives the
   const [own] = first.launches.all.value
   expect(own).toMatchObject({ model: 'Test/A', gpu_ids: [0, 1], owner: 'configuration' })
   const id = own?.launch_id ?? ''
-  await expect(first.launches.create(toAsk())).rejects.toMatchObject({
+  await expect(first.launches.create(toAsk(null))).rejects.toMatchObject({
     status: 409,
     message: `Requested GPUs are in use (gpu 0 -> ${id}, gpu 1 -> ${id})`,
   })
-  expect((await first.launches.create(toAsk({ gpu_ids: [2] }))).gpu_ids).toEqual([2])
+  expect((await first.launches.create(toAsk([2]))).gpu_ids).toEqual([2])
   await expect(first.launches.stop(id, calm)).rejects.toMatchObject({ status: 409 })
   expect(await first.launches.stop(id, { force: true, within: 5000 })).toMatchObject({ state: 'stopped', gpu_ids: [] })
-  expect((await first.launches.create(toAsk({ gpu_ids: [0] }))).gpu_ids).toEqual([0])
+  expect((await first.launches.create(toAsk([0]))).gpu_ids).toEqual([0])
   await alive(2)
   await end(first, 'restart')
   const second = start()
@@ -78,7 +65,7 @@ test('whoever is told that the node has stopped finds its GPUs free: not before 
   expect(fleet.launches.get(id)).toMatchObject({ state: 'stopping', gpu_ids: [0] })
   world.explain()
   expect(await stopping).toMatchObject({ state: 'stopped', gpu_ids: [] })
-  expect((await fleet.launches.create(toAsk())).gpu_ids).toEqual([0])
+  expect((await fleet.launches.create(toAsk(null))).gpu_ids).toEqual([0])
 })
 
 const isThere = (folder: string, name: string) => readdir(folder).then((names) => names.includes(name))
@@ -95,7 +82,7 @@ test("the id of the node's own launch is not given up for a file that cannot be 
   await mkdir(join(folder, 'node.json'))
   const second = start()
   const given = await eventually('a new one meanwhile', () => second.launches.all.value[0]?.launch_id)
-  await expect(second.launches.create(toAsk())).rejects.toMatchObject({ status: 409 })
+  await expect(second.launches.create(toAsk(null))).rejects.toMatchObject({ status: 409 })
   expect(given).not.toBe(id)
   await rm(join(folder, 'node.json'), { recursive: true })
   await rename(join(folder, 'kept'), join(folder, 'node.json'))
@@ -121,5 +108,5 @@ test("a broker may stop the node for good, and its GPUs are still no launch's", 
   await eventually('parked', () => fleet.engines.value[0]?.phase === 'parked')
   clock.advance(70_000)
   await eventually('ended', () => world.alive().length === 0)
-  await expect(fleet.launches.create(toAsk())).rejects.toMatchObject({ status: 409 })
+  await expect(fleet.launches.create(toAsk(null))).rejects.toMatchObject({ status: 409 })
 })

@@ -1,4 +1,4 @@
-// Launches in memory, and a door that is open to all: what the gRPC listener needs of the daemon.
+// Launches in memory, and a door on loopback that is open to all: what the gRPC listener needs of the daemon.
 import type { LaunchResponse } from '../../src/api/launches.ts'
 import type { Upstream } from '../../src/engine/upstream.ts'
 import type { GrpcDeps } from '../../src/grpc/start-grpc.ts'
@@ -21,3 +21,9 @@ export function createLaunches(launches: readonly FakeLaunch[]): GrpcDeps['launc
 }
 
 export const openToAll: AccessJudge = { judge: () => 'ok', waitFor: () => 0 }
+
+/** Any free port of loopback, without a key. */
+export const onLoopback: GrpcDeps['config'] = {
+  listeners: { controlHost: '127.0.0.1', accessKey: undefined, accessKeyFile: undefined },
+  launches: { grpcPort: 0, limitMessageSize: false },
+}

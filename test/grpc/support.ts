@@ -8,7 +8,7 @@ import { silentLog } from '../../src/core/log.ts'
 import type { Upstream } from '../../src/engine/upstream.ts'
 import { type GrpcDeps, type GrpcListener, startGrpc } from '../../src/grpc/start-grpc.ts'
 import { createUpstream, startEngine } from '../proxy/support.ts'
-import { createLaunches, type FakeLaunch, openToAll } from './launches.ts'
+import { createLaunches, type FakeLaunch, onLoopback, openToAll } from './launches.ts'
 import { eventually } from '../support/eventually.ts'
 
 export { createLaunches, createUpstream, type FakeLaunch, startEngine }
@@ -46,10 +46,7 @@ export async function startFront(launches: readonly FakeLaunch[], deps: Partial<
   const listener = startGrpc({
     launches: createLaunches(launches),
     access: openToAll,
-    config: {
-      listeners: { controlHost: '127.0.0.1', accessKey: undefined, accessKeyFile: undefined },
-      launches: { grpcPort: 0, limitMessageSize: false },
-    },
+    config: onLoopback,
     log: silentLog,
     drainMs: 0,
     ...deps,
