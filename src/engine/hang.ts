@@ -62,11 +62,9 @@ export function judgeHang(
   if (frozenFor <= rules.grace) return { state: { ...next, strikes: 0 }, verdict: { kind: 'frozen' } }
   const strikes = state.strikes + 1
   if (strikes < strikesToHang) return { state: { ...next, strikes }, verdict: { kind: 'frozen' } }
-  const { running, waiting } = sample.metrics
-  const gaugesIdle = running === 0 && waiting === 0 && sample.poc?.generating !== true
   return {
     state: { ...next, strikes },
-    verdict: { kind: 'hung', gaugesIdle, evidence: describe(next, sample, frozenFor) },
+    verdict: { kind: 'hung', gaugesIdle: areGaugesIdle(sample), evidence: describe(next, sample, frozenFor) },
   }
 }
 
@@ -83,8 +81,10 @@ function isAlive(state: HangState, sample: HangSample, profile: ProfileName): bo
 }
 
 /** By all that was told it has nothing to do. */
-export function isIdle({ metrics, inFlight, poc }: HangSample): boolean {
-  return metrics.running === 0 && metrics.waiting === 0 && inFlight === 0 && poc?.generating !== true
+export const isIdle = (sample: HangSample): boolean => areGaugesIdle(sample) && sample.inFlight === 0
+
+function areGaugesIdle({ metrics, poc }: HangSample): boolean {
+  return metrics.running === 0 && metrics.waiting === 0 && poc?.generating !== true
 }
 
 /** Different, not greater: a counter that was reset is one that runs again. */

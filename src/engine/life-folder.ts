@@ -48,27 +48,38 @@ export const isStray = (log: string): Promise<boolean> =>
     () => false,
   )
 
+/** What becomes of the logs of dead lives. */
+export type LogRules = {
+  /** LOG_DIR */
+  logDir: string
+  /** For the logs of launches that have ended, where LOG_DIR could not have them; without it they are gone then. */
+  keptLogs?: string
+  /** Of each slot; 5 where not said. */
+  keepLogs?: number
+}
+
 /**
- * Removes the folder of a dead life; its log stays, and of the logs of that slot only the newest `keep`. One that could not be
+ * Removes the folder of a dead life; its log stays, and of the logs of that slot only the newest. One that could not be
  * written to LOG_DIR is moved there now, or where that is still so, that of a launch to `keptLogs`.
  * @returns where it is, if not in LOG_DIR
  */
 export async function removeLifeFolder(
   folder: string,
-  keepLogs: { logDir: string; keptLogs?: string | undefined; slot: number; keep: number },
+  { logDir, keptLogs, keepLogs: keep = 5 }: LogRules,
+  slot: number,
 ): Promise<string | undefined> {
-  const kept = await rescueLog(folder, keepLogs)
+  const kept = await rescueLog(folder, { logDir, keptLogs })
   // What lies in the spare folder is linked from here: both go.
   const real = await realpath(folder).catch(() => folder)
   await rm(real, { recursive: true, force: true })
   if (real !== folder) await rm(folder, { recursive: true, force: true })
-  await dropOldLogs(keepLogs)
+  await dropOldLogs({ logDir, slot, keep })
   return kept
 }
 
 async function rescueLog(
   folder: string,
-  { logDir, keptLogs }: { logDir: string; keptLogs?: string | undefined },
+  { logDir, keptLogs }: { logDir: string; keptLogs: string | undefined },
 ): Promise<string | undefined> {
   const [id, log] = [basename(folder), join(folder, 'log')]
   if (!(await isStray(log))) return undefined

@@ -12,7 +12,7 @@ import { codeOf, isShortage, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { explainExit } from './explain-exit.ts'
 import { launchLife } from './launch-life.ts'
-import { removeLifeFolder, toLaunchLifeId, toLifeId, toLogPath } from './life-folder.ts'
+import { type LogRules, removeLifeFolder, toLaunchLifeId, toLifeId, toLogPath } from './life-folder.ts'
 import { runLife } from './run-life.ts'
 import { findSegments, sweepSegments } from './shm.ts'
 import { readSpec } from './spec.ts'
@@ -79,7 +79,7 @@ export interface EngineLife {
   readonly ended: Promise<{ end: End; problem?: Problem }>
 }
 
-export type EngineDeps = {
+export type EngineDeps = LogRules & {
   log: Log
   clock?: Clock
   /** One folder per life. */
@@ -88,9 +88,6 @@ export type EngineDeps = {
   spareFolder?: string | undefined
   /** Told with each launch: why the life could not be kept in `livesFolder`. */
   onTrouble?: (why: string | undefined) => void
-  logDir: string
-  /** For the logs of launches that have ended, where LOG_DIR could not have them; without it they are gone then. */
-  keptLogs?: string
   /** Told of each engine of the daemon before that ended while nobody looked. */
   onDead?: (id: string, dead: DeadEngine) => void
   /** ms: load without progress, patience of an end, drain, grace of a hang (0 = off). */
@@ -99,8 +96,6 @@ export type EngineDeps = {
   timesOf?: (owner: string) => EngineDeps['times']
   /** Bytes of log that a running engine keeps. */
   keepLog?: number
-  /** Logs that stay per slot. */
-  keepLogs?: number
   /** Resolves when the memory of these GPUs is free again; rejects with the reason, or when `abort` comes. */
   gpuMemoryBack?: (gpus: readonly number[], abort: AbortSignal) => Promise<void>
   cgroupParent?: string
@@ -181,8 +176,7 @@ async function bury(folder: string, deps: EngineDeps, clock: Clock): Promise<und
     )
   }
   const slot = Number(/^engine-(\d+)-/.exec(basename(folder))?.[1] ?? -1)
-  const { logDir, keptLogs, keepLogs: keep = 5 } = deps
-  const strayLog = await removeLifeFolder(folder, { logDir, keptLogs, slot, keep })
+  const strayLog = await removeLifeFolder(folder, deps, slot)
   if (problem) deps.onDead?.(basename(folder), { problem, strayLog })
   return undefined
 }

@@ -173,8 +173,7 @@ const pickUnwell = ({ phase, unwell }: State): Problem | undefined =>
 
 /** @returns where its log is, if not in LOG_DIR */
 function removeFolder(body: Body, { deps, spec }: LifePlan): Promise<string | undefined> {
-  const { logDir, keptLogs, keepLogs: keep = 5 } = deps
-  return removeLifeFolder(body.record.folder, { logDir, keptLogs, slot: spec.slot, keep }).catch((error: unknown) => {
+  return removeLifeFolder(body.record.folder, deps, spec.slot).catch((error: unknown) => {
     deps.log.warn({ why: messageOf(error) }, 'folder of a dead engine not removed')
     return undefined
   })
