@@ -71,7 +71,9 @@ async function whenConfigured(context: Context): Promise<Ending> {
     const next = await loadConfig(loaded.places)
     if (next.kind === 'ok' && (next.fingerprint !== loaded.fingerprint || loaded.kind !== 'ok'))
       return { intent: 'restart', why: 'the configuration changed', again: true }
+    // Only under systemd does anybody set the mode, and start us again.
     if (
+      context.systemd.active &&
       next.kind === 'bad' &&
       next.problems.some((one) => one.code === 'config-unreadable') &&
       next.fingerprint !== fingerprint
@@ -79,7 +81,7 @@ async function whenConfigured(context: Context): Promise<Ending> {
       return {
         intent: 'restart',
         why: 'an env file cannot be read by us: `gonka-node prepare` sets its mode',
-        again: context.systemd.active,
+        again: true,
       }
     if (next.kind === 'ok') node.showConfig(undefined)
     if (next.kind === 'bad') {

@@ -100,6 +100,9 @@ test('a bad edit takes nothing from an earning node, not even with a restart, an
     problem: { evidence: expect.stringMatching(/CLIENT_ID .*:\d+\)/) },
   })
   await earns()
+  await world.writeEnv(Buffer.alloc(10_000_000, 'A=1\n'))
+  await world.untilProblem('config', 'config-unreadable')
+  await earns()
   await world.writeEnv(good)
   await world.untilPart('config', 'is fine again', ({ health }) => health === 'ok')
   await earns()
