@@ -1,0 +1,55 @@
+// The launch service put together from its settings: what stands between a stranger and the machine is really wired in.
+import { signal } from '@preact/signals-core'
+import { expect, onTestFinished, test } from 'vitest'
+import { startControl } from '../../src/control/control.ts'
+import { noFdStore } from '../../src/core/fd-store.ts'
+import { silentLog } from '../../src/core/log.ts'
+import { createSecrets } from '../../src/core/secrets.ts'
+import { eventually } from '../support/eventually.ts'
+import { configOf } from '../support/config-of.ts'
+import { freePort } from '../support/free-port.ts'
+import { callOn, createFakeLaunches } from './bed.ts'
+
+async function start(variables: Readonly<Record<string, string>>) {
+  const port = await freePort()
+  const { listener, parts } = startControl({
+    config: configOf({ PORT: String(port), ...variables }),
+    launches: createFakeLaunches(),
+    upstreams: signal([]),
+    settled: signal(true),
+    fdStore: noFdStore,
+    secrets: createSecrets(),
+    drainMs: 0,
+    part: () => silentLog,
+  })
+  onTestFinished(async () => {
+    for (const one of parts.toReversed()) await one.end('stop')
+  })
+  const opens = () => eventually('it listens', () => listener.status.value.health === 'ok')
+  return { listener, call: callOn(port), opens }
+}
+
+test('beyond loopback it stays closed without a key, and says why; with one it opens, and asks for it', async () => {
+  const closed = await start({ HOST: '0.0.0.0' })
+  expect(closed.listener.status.value).toMatchObject({ health: 'degraded', problem: { code: 'control-refused' } })
+  await expect(closed.call('GET', '/livez')).rejects.toThrow('ECONNREFUSED')
+  const open = await start({ HOST: '0.0.0.0', VLLM_ACCESS_KEY: 'a key of more than twenty characters' })
+  await open.opens()
+  expect((await open.call('GET', '/launch')).status).toBe(401)
+})
+
+test('CONTROL_SAFE_KWARGS_ONLY refuses arguments that load code', async () => {
+  const body = JSON.stringify({ model: 'm', extra_kwargs: { trust_remote_code: true } })
+  const headers = { 'content-type': 'application/json' }
+  const safe = await start({ CONTROL_SAFE_KWARGS_ONLY: 'true' })
+  const usual = await start({})
+  await Promise.all([safe.opens(), usual.opens()])
+  expect((await safe.call('POST', '/launch', { body, headers })).status).toBe(400)
+  expect((await usual.call('POST', '/launch', { body, headers })).status).toBe(201)
+})
+
+test('with CONTROL_TLS_CERT and CONTROL_TLS_KEY nothing is answered in plain text', async () => {
+  const secure = await start({ CONTROL_TLS_CERT: '/nonexistent/cert.pem', CONTROL_TLS_KEY: '/nonexistent/key.pem' })
+  await secure.opens()
+  await expect(secure.call('GET', '/livez')).rejects.toThrow(/hang up|ECONNRESET|Parse Error/)
+})
