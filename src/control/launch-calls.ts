@@ -23,10 +23,14 @@ export interface LaunchCalls {
   get(id: string): LaunchResponse
   /** @throws Refusal 400, 409 */
   create(request: LaunchRequest): Promise<LaunchResponse>
-  /** Answers within 28 s, `stopping` where the end is not proved by then. @throws Refusal 404, 409 */
-  stop(id: string, force: boolean): Promise<LaunchResponse>
+  /**
+   * Answers within 28 s, `stopping` where the end is not proved by then.
+   * @param waited ms of them that are over already
+   * @throws Refusal 404, 409
+   */
+  stop(id: string, force: boolean, waited?: number): Promise<LaunchResponse>
   /** Stops it if it runs; one that has ended is forgotten. @throws as stop() */
-  remove(id: string): Promise<LaunchResponse>
+  remove(id: string, waited?: number): Promise<LaunchResponse>
   /** @throws Refusal 404 */
   logs(id: string, offset: number): Promise<LogsResponse>
 }
@@ -42,12 +46,12 @@ export function createLaunchCalls(deps: LaunchCallsDeps): LaunchCalls {
     if (!found) throw new Refusal('launch-unknown', 404, `Unknown launch_id: ${id}`)
     return found
   }
-  const stop = async (id: string, force: boolean) => {
+  const stop = async (id: string, force: boolean, waited = 0) => {
     const bell = new AbortController()
-    const late = clock.wait(stopAnswer, bell.signal).then(() => get(id))
+    const late = clock.wait(stopAnswer - waited, bell.signal).then(() => get(id))
     late.catch(() => {})
     try {
-      return await Promise.race([launches.stop(id, { force, within: stopWithin }), late])
+      return await Promise.race([launches.stop(id, { force, within: stopWithin - waited }), late])
     } finally {
       bell.abort()
     }
@@ -64,9 +68,9 @@ export function createLaunchCalls(deps: LaunchCallsDeps): LaunchCalls {
       return launch
     },
     stop,
-    async remove(id) {
+    async remove(id, waited) {
       const last = get(id)
-      if (last.state !== 'stopped' && last.state !== 'failed') return stop(id, false)
+      if (last.state !== 'stopped' && last.state !== 'failed') return stop(id, false, waited)
       await launches.forget(id)
       return last
     },

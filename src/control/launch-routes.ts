@@ -2,6 +2,7 @@
 // parse; ours are more fields, parameters and routes, never others.
 import type { LaunchResponse } from '../api/launches.ts'
 import type { Launches } from '../fleet/launches.ts'
+import { heldFor } from '../http/hold.ts'
 import { createEvents } from './events.ts'
 import { renderHome } from './home-page.ts'
 import { readJsonBody } from './json-body.ts'
@@ -32,7 +33,7 @@ export function createLaunchRoutes({ launches, calls, stats }: LaunchRoutesDeps)
     {
       methods: ['DELETE'],
       path: '/launch/{launch_id}',
-      answer: async ({ params: [id = ''] }) => toJson(200, toWire(await calls.remove(id))),
+      answer: async ({ request, params: [id = ''] }) => toJson(200, toWire(await calls.remove(id, heldFor(request)))),
     },
     {
       methods: ['GET'],
@@ -52,8 +53,8 @@ export function createLaunchRoutes({ launches, calls, stats }: LaunchRoutesDeps)
     {
       methods: ['POST'],
       path: '/stop/{launch_id}',
-      answer: async ({ params: [id = ''], query }) =>
-        toJson(200, toWire(await calls.stop(id, readFlag(query, 'force')))),
+      answer: async ({ request, params: [id = ''], query }) =>
+        toJson(200, toWire(await calls.stop(id, readFlag(query, 'force'), heldFor(request)))),
     },
     {
       methods: ['GET'],

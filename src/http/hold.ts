@@ -1,5 +1,6 @@
 // Keeps the first requests waiting until the parts behind a port are loaded and the engines of the daemon before us are found
 // again: to answer them 503 would make an outage of what is none.
+import type { IncomingMessage } from 'node:http'
 import { computed, type ReadonlySignal, signal } from '@preact/signals-core'
 import { within } from '../core/abort.ts'
 import { until } from '../core/watch.ts'
@@ -20,6 +21,11 @@ export type Hold = {
 type NeedsNone = (url: string) => boolean
 type Behind = { ready: ReadonlySignal<boolean>; handle: OnRequest; needsNone: NeedsNone }
 
+const held = new WeakMap<IncomingMessage, number>()
+
+/** ms that a request has waited here: what its caller was promised counts from when it came. */
+export const heldFor = (request: IncomingMessage): number => held.get(request) ?? 0
+
 export function createHold(): Hold {
   const behind = signal<Behind | undefined>(undefined)
   return {
@@ -30,7 +36,9 @@ export function createHold(): Hold {
       const now = behind.peek()
       const url = request.url ?? ''
       if (now && isDue(now, url)) return now.handle(request, response)
+      const came = performance.now()
       const go = () => {
+        held.set(request, performance.now() - came)
         if (!response.destroyed) (behind.peek()?.handle ?? answerStarting)(request, response)
       }
       const isProbe = request.method === 'GET' || request.method === 'HEAD'

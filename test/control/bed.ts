@@ -1,7 +1,7 @@
 // The control surface on a real port over launches that live in memory.
 import { request as ask } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
-import { signal, type Signal } from '@preact/signals-core'
+import { type ReadonlySignal, signal, type Signal } from '@preact/signals-core'
 import { onTestFinished } from 'vitest'
 import { isTerminal, type LaunchRequest, type LaunchResponse, type LaunchState } from '../../src/api/launches.ts'
 import { Refusal } from '../../src/core/errors.ts'
@@ -12,6 +12,7 @@ import { createLaunchCalls } from '../../src/control/launch-calls.ts'
 import { createStats } from '../../src/control/stats.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
 import type { LogChunk, Launches } from '../../src/fleet/launches.ts'
+import { holdUntil } from '../../src/http/hold.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createProxy } from '../../src/proxy/proxy.ts'
 import { freePort } from '../support/free-port.ts'
@@ -112,7 +113,11 @@ export function createFakeLaunches(): FakeLaunches {
   return fake
 }
 
-export type BedOptions = Partial<Pick<ControlAppDeps, 'access' | 'hosts' | 'stats'>> & { safeKwargsOnly?: boolean }
+export type BedOptions = Partial<Pick<ControlAppDeps, 'access' | 'hosts' | 'stats'>> & {
+  safeKwargsOnly?: boolean
+  /** Requests wait until it is true. */
+  ready?: ReadonlySignal<boolean>
+}
 export type Heard = { status: number; headers: Record<string, string>; text: string }
 export type Said = { body?: string | Buffer; headers?: Record<string, string> }
 
@@ -128,7 +133,7 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   const log = silentLog
   const upstreams = signal<Upstream[]>([])
   const proxy = createProxy({ upstreams, log })
-  const { safeKwargsOnly = false, ...more } = options
+  const { safeKwargsOnly = false, ready = signal(true), ...more } = options
   const app = createControlApp({
     launches,
     calls: createLaunchCalls({ launches, safeKwargsOnly, logReadChunk: 1 << 20, log }),
@@ -141,7 +146,7 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
     ...more,
   })
   const port = await freePort()
-  const server = createHttpServer(app)
+  const server = createHttpServer(holdUntil(ready, app))
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', () => resolve()))
   onTestFinished(() => {
     server.closeAllConnections()

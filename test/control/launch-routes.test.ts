@@ -1,6 +1,7 @@
 // Against answers of FastAPI and pydantic to the same requests, as they were measured (test/fixtures/fastapi-answers.json).
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
 import { createLaunchCalls } from '../../src/control/launch-calls.ts'
 import { type Clock, systemClock } from '../../src/core/clock.ts'
@@ -121,6 +122,24 @@ test('a stop that finds no end is answered all the same, with what is known', as
   expect(await calls.stop('a', false)).toMatchObject({ launch_id: 'a', state: 'stopping' })
   // Clients give up after 30 s.
   expect(Math.max(...waits)).toBeLessThanOrEqual(28_000)
+})
+
+test('a stop that waited for a starting daemon is answered as soon after it came as any other', async () => {
+  const ready = signal(false)
+  const { call, launches } = await startBed({ ready })
+  launches.add('a')
+  const waits: number[] = []
+  launches.stop = async (id, { within }) => {
+    waits.push(within)
+    return launches.add(id)
+  }
+  const begun = performance.now()
+  const answer = call('POST', '/stop/a')
+  await expect.poll(() => performance.now() - begun).toBeGreaterThan(300)
+  ready.value = true
+  expect((await answer).status).toBe(200)
+  // Most of the 300 ms: the connection is not there at once.
+  expect(waits[0]).toBeLessThan(27_000 - 100)
 })
 
 test('arguments that load code or read files pass, and are refused where only safe ones are allowed', async () => {
