@@ -13,6 +13,8 @@ export type EngineArgs = {
   enforceEager: boolean
   serverLoadTracking: boolean
   task: 'generate' | 'embed'
+  /** Each as it was given, by its long name. */
+  given: ReadonlyMap<string, readonly string[]>
 }
 
 const aliases: Record<string, string> = {
@@ -105,6 +107,7 @@ function toArgs(found: ReadonlyMap<string, string[]>): EngineArgs | string {
       one('task', '') === 'embed' || one('runner', '') === 'pooling' || one('convert', '') === 'embed'
         ? 'embed'
         : 'generate',
+    given: found,
   }
 }
 

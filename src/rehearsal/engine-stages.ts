@@ -14,6 +14,17 @@ export function versionOf(generation: Generation): string {
   return version[generation]
 }
 
+/** As Python prints a dictionary, near enough: vLLM tells every argument that it was given. */
+function renderGiven({ given }: EngineArgs): string {
+  const pairs = [...given].map(([name, values]) => {
+    const [value = ''] = values
+    const isPlain = values.length === 1 && /^(?:-?\d+(?:\.\d+)?|[[{].*)$/s.test(value)
+    const shown = value === 'true' ? 'True' : isPlain ? value : `'${values.join("', '")}'`
+    return `'${name.replaceAll('-', '_')}': ${values.length > 1 ? `[${shown}]` : shown}`
+  })
+  return pairs.join(', ')
+}
+
 const shard = (done: number) => (view: StageView) =>
   view.log.raw(
     `${prefix(view)}Loading safetensors checkpoint shards: ${String(done * 25).padStart(3)}% Completed | ${done}/4 [00:0${done}<00:0${4 - done},  1.01it/s]`,
@@ -31,8 +42,7 @@ export const stages = {
     print: [
       ({ log, generation }) =>
         log.line('INFO', 'api_server.py:1287', `vLLM API server version ${versionOf(generation)}`),
-      ({ log, args }) =>
-        log.line('INFO', 'utils.py:253', `non-default args: {'model': '${args.model}', 'port': ${args.port}}`),
+      ({ log, args }) => log.line('INFO', 'utils.py:253', `non-default args: {${renderGiven(args)}}`),
     ],
   },
   config: {
