@@ -13,6 +13,7 @@ import { type HostPort, renderHostPort } from '../core/host-port.ts'
 import type { Intent } from '../core/intent.ts'
 import { createStatus, type StatusSignal } from '../core/status-signal.ts'
 import { until } from '../core/watch.ts'
+import { patience } from '../http/hold.ts'
 import { openPort } from '../http/open-port.ts'
 import type { TlsMaterial } from '../http/tls-files.ts'
 import { toGrpcProblem } from './problems.ts'
@@ -88,11 +89,11 @@ export function startGrpc(deps: GrpcDeps): GrpcListener {
     ending.abort()
     await opened
     if (intent !== 'restart') fdStore.forget('grpc')
-    const patience = intent === 'restart' ? restartDrainMs : drainMs
+    const bound = intent === 'restart' ? restartDrainMs : drainMs
     const closed = new Promise((resolve) => listener.close(resolve))
-    const isUsed = await backend.drain(patience)
+    const isUsed = await backend.drain(bound)
     // A little after the server's own end of patience.
-    const late = setTimeout(() => sockets.forEach((socket) => socket.destroy()), isUsed ? patience + 500 : 0)
+    const late = setTimeout(() => sockets.forEach((socket) => socket.destroy()), isUsed ? bound + 500 : 0)
     await closed
     clearTimeout(late)
     await backend.end()
@@ -127,7 +128,7 @@ function createBackend(deps: GrpcDeps): Backend {
     return loading
   }
   const whenSettled = async () => {
-    if (settled) await until(settled, Boolean, within(4000)).catch(() => {})
+    if (settled) await until(settled, Boolean, within(patience.work)).catch(() => {})
   }
   const loaded = async () => (await state.loading?.catch(() => undefined))?.server
   return {

@@ -7,7 +7,7 @@ import { until } from '../core/watch.ts'
 import type { OnRequest } from './server.ts'
 
 /** ms. Callers give a health probe 5 s; an inference or an order far more, and they would lose it to a restart on a busy machine. */
-const patience = { probe: 4000, work: 15_000 }
+export const patience = { probe: 4000, work: 15_000 }
 
 export type Hold = {
   readonly onRequest: OnRequest
