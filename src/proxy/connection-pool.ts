@@ -1,24 +1,31 @@
 // The connections to one engine: as many as there are requests in flight, the one used last is used again first.
 import { type ConnectionOwner, EngineConnection, type EngineAsk, type Flight } from './engine-connection.ts'
 
-/** ms. vLLM closes idle connections after 5 s: ours go first, or a request meets a closing one (facts/vllm.md 2.2). */
-const idleLimit = 3500
-const connectLimit = 3000
-/** An answer that is not streamed may take long. Hangs are found by progress (D4), not by a clock here. */
-const silentLimit = 3_600_000
-/** One look at all of them, instead of a timer for each that every byte would move. */
-const lookEvery = 500
+/** ms. */
+export const engineLimits = {
+  /** vLLM closes idle connections after 5 s: ours go first, or a request meets a closing one (facts/vllm.md 2.2). */
+  idle: 3500,
+  connecting: 3000,
+  /** Neither says nor takes anything. An answer that is not streamed may take long: hangs are found by progress (D4), not here. */
+  silent: 3_600_000,
+  /** One look at all of them, instead of a timer for each that every byte would move. */
+  lookEvery: 500,
+}
+
+export type EngineLimits = typeof engineLimits
 
 export class ConnectionPool implements ConnectionOwner {
   readonly #port: number
+  readonly #limits: EngineLimits
   readonly #all = new Set<EngineConnection>()
   readonly #idle: EngineConnection[] = []
   readonly #looking: EngineConnection[] = []
   #timer: NodeJS.Timeout | undefined
   #isOver = false
 
-  constructor(port: number) {
+  constructor(port: number, limits: EngineLimits = engineLimits) {
     this.#port = port
+    this.#limits = limits
   }
 
   /** The flight hears of everything that follows, also of what goes wrong; never before this returns. */
@@ -68,15 +75,16 @@ export class ConnectionPool implements ConnectionOwner {
   #open(): EngineConnection {
     const connection = new EngineConnection(this.#port, this)
     this.#all.add(connection)
-    this.#timer ??= setInterval(() => this.#look(), lookEvery).unref()
+    this.#timer ??= setInterval(() => this.#look(), this.#limits.lookEvery).unref()
     return connection
   }
 
   #look(): void {
     const now = performance.now()
+    const { idle, connecting, silent } = this.#limits
     for (const connection of this.#all) {
       const { state } = connection
-      const limit = state === 'idle' ? idleLimit : state === 'connecting' ? connectLimit : silentLimit
+      const limit = state === 'idle' ? idle : state === 'connecting' ? connecting : silent
       if (now - connection.lookMovedAt(now) < limit) continue
       if (state === 'idle') connection.destroy()
       else connection.destroy(toTimeout(state === 'connecting' ? 'connected' : 'answered', limit))

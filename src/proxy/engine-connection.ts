@@ -67,7 +67,7 @@ export class EngineConnection {
     return this.#state
   }
 
-  /** Asked at every look of the pool. @returns performance.now() of its last sign of life, late by the time between two looks */
+  /** Asked at every look of the pool. @returns performance.now() of its last sign of life, or of the client's upload; late by the time between two looks */
   lookMovedAt(now: number): number {
     if (this.#hasMoved) this.#movedAt = now
     this.#hasMoved = false
@@ -149,6 +149,7 @@ export class EngineConnection {
       for await (const part of body.parts) {
         if (this.#flight !== flight) return
         if (part.length === 0) continue
+        this.#hasMoved = true
         socket.cork()
         if (body.framed) socket.write(`${part.length.toString(16)}\r\n`, 'latin1')
         const isFull = !socket.write(part)

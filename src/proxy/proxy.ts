@@ -7,7 +7,7 @@ import type { Log } from '../core/log.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import { hasBody } from '../http/idle-body.ts'
 import { sendOpenAiError } from '../http/send.ts'
-import { ConnectionPool } from './connection-pool.ts'
+import { ConnectionPool, engineLimits } from './connection-pool.ts'
 import { type Ending, Exchange } from './exchange.ts'
 import { renderAsk } from './render-ask.ts'
 import { createPerUpstream } from './per-upstream.ts'
@@ -32,14 +32,28 @@ export interface Proxy {
   end(): void
 }
 
-export type ProxyOptions = { upstreams: ReadonlySignal<readonly Upstream[]>; log: Log }
+export type ProxyOptions = {
+  upstreams: ReadonlySignal<readonly Upstream[]>
+  log: Log
+  limits?: Partial<ProxyLimits>
+}
+
+/** ms. */
+export const proxyLimits = {
+  ...engineLimits,
+  /** A client that stops sending in mid-body for so long is sent away. */
+  idleBody: 120_000,
+}
+
+export type ProxyLimits = typeof proxyLimits
 
 /** s. Loads take minutes, but a parked or restarting engine may be back soon. */
 const retryAfter = 5
 
-export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
+export function createProxy({ upstreams, log, limits: given }: ProxyOptions): Proxy {
+  const limits = { ...proxyLimits, ...given }
   const pools = createPerUpstream(upstreams, {
-    make: ({ port }) => new ConnectionPool(port),
+    make: ({ port }) => new ConnectionPool(port, limits),
     close: (pool) => pool.close(),
   })
   const state = { turn: 0 }
@@ -63,6 +77,7 @@ export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
       `request failed: ${messageOf(ending.error)}`,
     )
     if (ending.how === 'truncated') return
+    if (ending.sent && codeOf(ending.error) === 'ETIMEDOUT') return sendSilent(response)
     if (!call.repeated && mayRepeat(request, ending.sent) && pickUpstream(call.among(), 0, upstream)) {
       call.repeated = true
       return begin(call, body, upstream)
@@ -71,12 +86,12 @@ export function createProxy({ upstreams, log }: ProxyOptions): Proxy {
   }
 
   return {
-    handle(request, response, path, { among = all, body: given } = {}) {
+    handle(request, response, path, { among = all, body: read } = {}) {
       // Decided before the body is read: a big upload is not swallowed for nothing.
       if (!pickUpstream(among(), 0)) return sendNoEngine(response)
       const call: Call = { request, response, path, repeated: false, among }
-      if (given) begin(call, given)
-      else takeBody(request, (body) => begin(call, body))
+      if (read) begin(call, read)
+      else takeBody(request, { idleMs: limits.idleBody, cut: () => sendIdle(call) }, (body) => begin(call, body))
     },
     end() {
       for (const pool of pools.end()) pool.destroy(new Error('the proxy ends'))
@@ -102,6 +117,18 @@ export function mayRepeat(request: Pick<IncomingMessage, 'method' | 'headers'>, 
 function sendNoEngine(response: ServerResponse): void {
   const message = 'no engine serves at the moment, try again later'
   sendOpenAiError(response, { status: 503, message, type: 'service_unavailable', retryAfter })
+}
+
+/** An hour: nobody asks once more elsewhere. */
+function sendSilent(response: ServerResponse): void {
+  sendOpenAiError(response, { status: 504, message: 'the engine did not answer in time', type: 'gateway_timeout' })
+}
+
+/** The end of the response ends the try at the engine, too. */
+function sendIdle({ request, response }: Call): void {
+  if (response.headersSent) return void request.socket.destroy()
+  response.shouldKeepAlive = false
+  sendOpenAiError(response, { status: 408, message: 'the body of the request stopped coming', type: 'timeout' })
 }
 
 function sendBroken(response: ServerResponse): void {

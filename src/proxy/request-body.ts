@@ -7,13 +7,14 @@ export type RequestBody = Buffer | AsyncIterable<Buffer> | undefined
 
 /** JSON bodies of usual size go in one write with the head. */
 export const smallBody = 65_536
-/** A client that stops sending in mid-body for so long is cut off. */
-const idleMs = 120_000
 
-/** Calls `then` with the body, at once where it is streamed. Never calls it when the client leaves first. */
-export function takeBody(request: IncomingMessage, then: (body: RequestBody) => void): void {
+/** For clients that stop sending in mid-body: after how many ms, and what becomes of them. */
+export type IdleLimit = { idleMs: number; cut: () => void }
+
+/** Calls `then` with the body, at once where it is streamed. Never calls it when the client leaves or is cut off first. */
+export function takeBody(request: IncomingMessage, limit: IdleLimit, then: (body: RequestBody) => void): void {
   if (!hasBody(request)) return then(undefined)
-  cutIdleBody(request, idleMs)
+  cutIdleBody(request, limit.idleMs, limit.cut)
   const length = Number(request.headers['content-length'])
   if (!(length <= smallBody)) return then(streamBody(request))
   const parts: Buffer[] = []
@@ -23,5 +24,18 @@ export function takeBody(request: IncomingMessage, then: (body: RequestBody) => 
 
 /** Untouched until the engine takes it, so a try that failed before can be repeated; never destroys the client's socket. */
 function streamBody(request: IncomingMessage): AsyncIterable<Buffer> {
-  return { [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer> }
+  return {
+    [Symbol.asyncIterator]() {
+      const parts = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>
+      return {
+        next: () => parts.next(),
+        async return() {
+          await parts.return?.()
+          // Nobody wants the rest: a client that sends all of it before it reads would wait for ever.
+          request.resume()
+          return { done: true, value: undefined }
+        },
+      }
+    },
+  }
 }

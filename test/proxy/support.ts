@@ -7,7 +7,7 @@ import { silentLog } from '../../src/core/log.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createInferenceApp } from '../../src/proxy/inference-app.ts'
-import { createProxy } from '../../src/proxy/proxy.ts'
+import { createProxy, type ProxyLimits } from '../../src/proxy/proxy.ts'
 
 export async function startEngine(answer: RequestListener, slot = 0): Promise<{ upstream: Upstream; server: Server }> {
   const server = createServer(answer)
@@ -22,9 +22,12 @@ export function createUpstream(port: number, slot = 0): Upstream {
 export type Front = { port: number; url: string; upstreams: Signal<readonly Upstream[]> }
 
 /** The inference application before `all`. */
-export async function startFront(...all: Upstream[]): Promise<Front> {
+export const startFront = (...all: Upstream[]): Promise<Front> => startFrontWith({}, ...all)
+
+/** @param limits ms, of the proxy */
+export async function startFrontWith(limits: Partial<ProxyLimits>, ...all: Upstream[]): Promise<Front> {
   const upstreams = signal<readonly Upstream[]>(all)
-  const proxy = createProxy({ upstreams, log: silentLog })
+  const proxy = createProxy({ upstreams, log: silentLog, limits })
   const server = createHttpServer(createInferenceApp({ upstreams, proxy: proxy.handle }))
   const port = await listen(server)
   onTestFinished(() => proxy.end())
