@@ -75,7 +75,7 @@ async function whenConfigured(context: Context): Promise<Ending> {
     if (
       context.systemd.active &&
       next.kind === 'bad' &&
-      next.problems.some((one) => one.code === 'config-unreadable') &&
+      next.problems.some((one) => one.code === 'config-forbidden') &&
       next.fingerprint !== fingerprint
     )
       return {

@@ -4,6 +4,7 @@ import { checkExtraArgs } from './extra-args.ts'
 import {
   choice,
   duration,
+  fileOr,
   flag,
   folder,
   fraction,
@@ -70,7 +71,7 @@ export const engineSlice = z.object({
     },
     checkExtraArgs,
   ),
-  pythonPath: textOr(
+  pythonPath: fileOr(
     { env: 'VLLM_PYTHON_PATH', doc: 'Python of the vLLM environment' },
     '/app/vllm-poc/.venv/bin/python',
   ),

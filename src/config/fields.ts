@@ -18,24 +18,30 @@ export type FieldMeta = {
 
 const raw = z.string().optional()
 
+const isWrongs = (value: unknown): value is Wrong[] =>
+  Array.isArray(value) && value.length > 0 && value.every((one) => one instanceof Wrong)
+
 /** What is wrong with a value, as opposed to the value: texts are values too. */
 export class Wrong {
   readonly message: string
-  constructor(message: string) {
+  /** Where in the value, of one that has parts. */
+  readonly path: readonly PropertyKey[]
+  constructor(message: string, path: readonly PropertyKey[] = []) {
     this.message = message
+    this.path = path
   }
 }
 
 /** Blanks at the ends never count: they come from quoting, and no setting means anything by them. */
-function parsed<T>(meta: FieldMeta, parse: (text: string) => T | Wrong, absent: T) {
+function parsed<T>(meta: FieldMeta, parse: (text: string) => T | Wrong | Wrong[], absent: T) {
   return raw
     .transform((given, context): T => {
       const text = given?.trim()
       if (text === undefined || text === '') return absent
       const value = parse(text)
-      if (!(value instanceof Wrong)) return value
-      context.addIssue({ code: 'custom', message: value.message })
-      return z.NEVER
+      const wrong = value instanceof Wrong ? [value] : isWrongs(value) ? value : []
+      for (const { message, path } of wrong) context.addIssue({ code: 'custom', message, path: [...path] })
+      return wrong.length > 0 ? z.NEVER : (value as T)
     })
     .meta(meta)
 }
@@ -69,6 +75,8 @@ export const patternOr = (meta: FieldMeta, absent: string, { form, remedy }: { f
 export const folder = (meta: FieldMeta) => parsed<string | undefined>(meta, absolute, undefined)
 
 export const file = (meta: FieldMeta) => parsed<string | undefined>(meta, absolute, undefined)
+
+export const fileOr = (meta: FieldMeta, absent: string) => parsed<string>({ shown: absent, ...meta }, absolute, absent)
 
 export const folderOr = (meta: FieldMeta, absent: string) =>
   parsed<string>({ shown: absent, ...meta }, absolute, absent)
@@ -189,7 +197,11 @@ export function hostPorts(meta: FieldMeta) {
   )
 }
 
-export function jsonObject(meta: FieldMeta, check: (value: Record<string, unknown>) => string | undefined) {
+/** What `check` finds is told with its place in the object. */
+export function jsonObject(
+  meta: FieldMeta,
+  check: (value: Record<string, unknown>) => readonly { path: readonly PropertyKey[]; message: string }[],
+) {
   return parsed<Record<string, unknown> | undefined>(
     meta,
     (value) => {
@@ -198,7 +210,9 @@ export function jsonObject(meta: FieldMeta, check: (value: Record<string, unknow
         if (typeof found !== 'object' || found === null || Array.isArray(found))
           return new Wrong('is not a JSON object; write {"id":…} between single quotes')
         const wrong = check(found as Record<string, unknown>)
-        return wrong ? new Wrong(wrong) : (found as Record<string, unknown>)
+        return wrong.length > 0
+          ? wrong.map(({ path, message }) => new Wrong(message, path))
+          : (found as Record<string, unknown>)
       } catch (error) {
         // The parser's message quotes the text, which may hold a token: only the place is told.
         const place = /at position \d+/.exec((error as Error).message)?.[0]

@@ -5,6 +5,7 @@ import { type Field, fields, type SliceName } from './field-table.ts'
 import { type Findings, renderOrigin } from './finding.ts'
 import type { Given, Setting } from './given.ts'
 import { isOurs, pickNearest } from './names.ts'
+import { renderJsonPath } from './registration-json.ts'
 import { type Config, type Settings, slices } from './schema.ts'
 import { unusedVariables } from './unused-variables.ts'
 
@@ -49,7 +50,9 @@ function parseSlices(given: Given): Parsed {
       if (!field) continue
       const { name, setting } = settingOf(given, field)
       for (const one of field.names) bad.add(one)
-      findings.problems.push({ variable: name, where: renderOrigin(setting?.origin), message: issue.message })
+      const place = renderJsonPath(issue.path.slice(1))
+      const variable = place === '' ? name : `${name} ${place}`
+      findings.problems.push({ variable, where: renderOrigin(setting?.origin), message: issue.message })
       raw[key] = undefined
     }
     return slices[slice].parse(raw)

@@ -7,10 +7,13 @@ export const configProblems = {
     remedy:
       'correct the lines named (`gonka-node config check FILE` tries a file without using it); the node restarts by itself',
   },
+  'config-forbidden': {
+    title: 'the service may not read the env file',
+    remedy: 'make it root:gonka with mode 0640; the unit does so by itself before each start',
+  },
   'config-unreadable': {
     title: 'the env file cannot be read',
-    remedy:
-      'make it root:gonka with mode 0640, a text file of less than 1 MB; a restart of the unit sets owner and mode',
+    remedy: 'write a text file of less than 1 MB in its place',
   },
   'config-missing': {
     title: 'there is no configuration yet',

@@ -1,7 +1,7 @@
 // Reads a file that an operator, user-data or a full disk left behind: bounded, never blocking, never throwing.
 import { createHash } from 'node:crypto'
-import { constants } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { constants, type Stats } from 'node:fs'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 import { codeOf, messageOf } from '../core/errors.ts'
 
 /** An env file of more is a log, an archive or a mistake. */
@@ -10,8 +10,8 @@ export const longestEnvFile = 1 << 20
 export type EnvText =
   | { kind: 'text'; text: string; print: string }
   | { kind: 'absent'; print: string }
-  /** `why` reads on after the path: `is binary; …` */
-  | { kind: 'unreadable'; why: string; print: string }
+  /** `why` reads on after the path: `is binary; …`. forbidden: root could open it to us, nobody needs to write it anew. */
+  | { kind: 'unreadable'; why: string; print: string; forbidden: boolean }
 
 /** `print` differs when the file differs: content where it can be read, else what kept us from it. */
 export async function readEnvText(path: string): Promise<EnvText> {
@@ -30,8 +30,8 @@ export async function readEnvText(path: string): Promise<EnvText> {
   } catch (error) {
     const code = codeOf(error)
     if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'absent', print: 'absent' }
-    const remedy = code === 'EACCES' ? 'make it root:gonka with mode 0640' : 'see to the file system'
-    return unreadable(`cannot be read: ${messageOf(error)}; ${remedy}`, code ?? 'error')
+    if (code === 'EACCES') return forbidden(error, await stat(path).catch(() => undefined))
+    return unreadable(`cannot be read: ${messageOf(error)}; see to the file system`, code ?? 'error')
   } finally {
     await file?.close().catch(() => {})
   }
@@ -43,4 +43,20 @@ function toText(bytes: Buffer): EnvText {
   return { kind: 'text', text: bytes.toString('utf8'), print }
 }
 
-const unreadable = (why: string, print: string): EnvText => ({ kind: 'unreadable', why, print: `unreadable ${print}` })
+const unreadable = (why: string, print: string): EnvText => ({
+  kind: 'unreadable',
+  why,
+  print: `unreadable ${print}`,
+  forbidden: false,
+})
+
+/** One that is written again is another one, though we may read neither. */
+function forbidden(error: unknown, facts: Stats | undefined): EnvText {
+  const print = `forbidden ${facts?.ino} ${facts?.mtimeMs}`
+  return {
+    kind: 'unreadable',
+    why: `cannot be read: ${messageOf(error)}; make it root:gonka with mode 0640`,
+    print,
+    forbidden: true,
+  }
+}

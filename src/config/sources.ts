@@ -67,28 +67,27 @@ async function readFiles({ file, folder }: Pick<ConfigPlaces, 'file' | 'folder'>
   const dropIns = await listDropIns(folder)
   const paths = [file, ...(dropIns.kind === 'names' ? dropIns.names.map((name) => join(folder, name)) : [])]
   const files = await Promise.all(paths.map(async (path) => ({ path, found: await readEnvText(path) })))
-  return dropIns.kind === 'unreadable'
-    ? [...files, { path: folder, found: { kind: 'unreadable', why: dropIns.why, print: dropIns.why } }]
-    : files
+  return dropIns.kind === 'unreadable' ? [...files, { path: folder, found: { ...dropIns, print: dropIns.why } }] : files
 }
 
 async function listDropIns(
   folder: string,
-): Promise<{ kind: 'names'; names: string[] } | { kind: 'unreadable'; why: string }> {
+): Promise<{ kind: 'names'; names: string[] } | { kind: 'unreadable'; why: string; forbidden: boolean }> {
   try {
     const names = await readdir(folder)
     // Byte order, as everything that reads a .d folder has it; editors' backups end otherwise or begin with a dot.
     return { kind: 'names', names: names.filter((name) => /^[^.].*\.env$/.test(name)).sort() }
   } catch (error) {
     const code = codeOf(error)
-    return code === 'ENOENT' || code === 'ENOTDIR'
-      ? { kind: 'names', names: [] }
-      : { kind: 'unreadable', why: `cannot be read: ${messageOf(error)}; make it root:gonka with mode 0750` }
+    if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'names', names: [] }
+    const why = `cannot be read: ${messageOf(error)}; make it root:gonka with mode 0750`
+    return { kind: 'unreadable', why, forbidden: code === 'EACCES' }
   }
 }
 
 function judgeFile({ path, found }: Found): Finding[] {
-  return found.kind === 'unreadable' ? [{ where: path, message: found.why, code: 'config-unreadable' }] : []
+  if (found.kind !== 'unreadable') return []
+  return [{ where: path, message: found.why, code: found.forbidden ? 'config-forbidden' : 'config-unreadable' }]
 }
 
 function put(given: Map<string, Setting>, name: string, setting: Setting): Finding[] {

@@ -114,7 +114,7 @@ test.each([
   [`${node}INFERENCE_PORT=65530`, /INFERENCE_PORT \(.*:4\): leaves no ports for 16 engines/],
   [`${node}POC_SIGNATURE_KEY=SIGNATURE`, /POC_SIGNATURE_KEY \(.*:4\): is the literal that a public repository ships/],
   [`${node}POW_SIGNATURE_KEY=SIGNATURE`, /POW_SIGNATURE_KEY \(.*:4\): is the literal/],
-  [`${node}REGISTRATION_JSON={"id":"x"}`, /REGISTRATION_JSON \(.*:4\): .*max_concurrent/],
+  [`${node}REGISTRATION_JSON={"id":"x","models":{"m":{}}}`, /REGISTRATION_JSON max_concurrent \(.*:4\): is missing/],
   [`${node}REGISTRATION_JSON='[1]'`, /is not a JSON object; write/],
   [`${node}MLNODE_MTLS_CLIENT_CERT=/a.pem`, /MLNODE_MTLS_CLIENT_KEY \(not set\): is missing/],
   [`${node}FRP_SERVERS=a:1,a:1`, /"a:1" is listed twice; remove one/],

@@ -1,8 +1,19 @@
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { loadConfig } from '../../src/config/load.ts'
+import { loadConfig, type Loaded } from '../../src/config/load.ts'
 import { configPlaces } from '../support/config-places.ts'
+
+const loadPath = join(import.meta.dirname, '../../src/config/load.ts')
+
+/** Loads the configuration as somebody who may not read all, as root may. */
+const program = `const [path, places] = process.argv.slice(1)
+import(path).then(async ({ loadConfig }) => {
+  if (process.getuid() === 0) [process.setgroups([]), process.setgid(65534), process.setuid(65534)]
+  console.log(JSON.stringify(await loadConfig(JSON.parse(places))))
+})`
 
 const node = 'API_NODES=10.0.0.1:9200\nCLIENT_ID=0042\nMODEL_NAME=org/model\n'
 
@@ -34,12 +45,21 @@ test('what is no file is a problem: a folder, a fifo, a link in a circle, a fold
   expect(await loadConfig(places)).toMatchObject({ kind: 'ok' })
 })
 
-test.skipIf(process.getuid?.() === 0)(
-  'a file that we may not read is a problem that names mode and owner (not as root, who may read all)',
-  async () => {
-    const places = await configPlaces(node)
-    await chmod(places.file, 0)
-    const loaded = await loadConfig(places)
-    expect(loaded).toMatchObject({ kind: 'bad', problems: [{ code: 'config-unreadable' }] })
-  },
-)
+test('a file that we may not read is a problem of its own, that names mode and owner; written again it is another one', async () => {
+  const places = await configPlaces(node)
+  await chmod(dirname(places.file), 0o755)
+  await chmod(places.file, 0)
+  const asNobody = async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', program, loadPath, JSON.stringify(places)])
+    return JSON.parse(stdout) as Loaded & { kind: 'bad' }
+  }
+  const first = await asNobody()
+  expect(first).toMatchObject({
+    kind: 'bad',
+    problems: [{ code: 'config-forbidden', message: expect.stringContaining('make it root:gonka with mode 0640') }],
+  })
+  expect((await asNobody()).fingerprint).toBe(first.fingerprint)
+  await rm(places.file)
+  await writeFile(places.file, node, { mode: 0 })
+  expect((await asNobody()).fingerprint).not.toBe(first.fingerprint)
+})
