@@ -8,12 +8,18 @@ export type Case = {
   of: string
   /** Why it cannot be run against this target. */
   lacks?: (target: Target) => string | undefined
+  /** Uses launches that other cases use, too: run after those that want the GPUs for themselves. */
+  shares?: true
   run: (target: Target) => Promise<void>
 }
 
 export const needsGrpc = ({ grpc }: Target) => (grpc === undefined ? 'no --grpc address' : undefined)
 export const needsKey = ({ key }: Target) => (key === undefined ? 'no --key' : undefined)
 export const needsBoth = (target: Target) => needsGrpc(target) ?? needsKey(target)
+export const needsVariable =
+  (name: string) =>
+  ({ environment }: Target) =>
+    environment?.[name] === undefined ? `no --env ${name}=…` : undefined
 
 export type Outcome = { of: string; title: string; result: 'passed' | 'failed' | 'skipped'; why?: string; ms: number }
 

@@ -48,9 +48,22 @@ export const accessCases: Case[] = [
     title: 'every path wants the key: home, documentation, schema, unknown ones, wrong methods',
     lacks: needsKey,
     async run(target) {
-      for (const path of ['/', '/docs', '/redoc', '/openapi.json', '/nothing', '/stop/x', '/launch']) {
+      const paths = ['/', '/docs', '/redoc', '/openapi.json', '/nothing', '/stop/x', '/launch', '/status/x', '/logs/x']
+      const asks = [...paths.map((path) => ['GET', path]), ['POST', '/launch'], ['POST', '/stop/x'], ['HEAD', '/stats']]
+      for (const [method = '', path = ''] of asks) {
+        const { status } = await target.call(method, path, { authorization: null })
+        assert.equal(status, 401, `${method} ${path}`)
+      }
+    },
+  },
+  {
+    of: 'ours',
+    title: 'probes need no key',
+    lacks: needsKey,
+    async run(target) {
+      for (const path of ['/livez', '/healthz', '/health']) {
         const { status } = await target.call('GET', path, { authorization: null })
-        assert.equal(status, 401, path)
+        assert.ok([200, 503].includes(status), `${path}: ${status}`)
       }
     },
   },

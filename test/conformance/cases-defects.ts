@@ -69,6 +69,7 @@ export const defectCases: Case[] = [
   },
   {
     of: 'defect 5',
+    shares: true,
     title: 'calls run at the same time: 24 waiting ones keep no other launch from answering',
     lacks: needsGrpc,
     async run(target) {
@@ -104,6 +105,7 @@ export const defectCases: Case[] = [
   },
   {
     of: 'defect 7',
+    shares: true,
     title: 'streams keep the order of the prompts however long each takes',
     lacks: needsGrpc,
     async run(target) {
@@ -120,6 +122,7 @@ export const defectCases: Case[] = [
   },
   {
     of: 'defect 8',
+    shares: true,
     title: 'what the proto says is served: prompts is a list, and so is the answer',
     lacks: needsGrpc,
     async run(target) {

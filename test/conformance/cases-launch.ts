@@ -1,12 +1,31 @@
 // A1.1, A1.2, A1.5, A1.6: what happens to a launch, whose GPUs are whose, and its log.
 import assert from 'node:assert/strict'
-import type { Case } from './case.ts'
+import { type Case, needsVariable } from './case.ts'
 import type { LaunchFacts, Target } from './target.ts'
 
 type Log = { launch_id: string; offset: number; next_offset: number; content: string }
 
 const readLog = async (target: Target, id: string, offset = 0) =>
   (await target.call('GET', `/logs/${id}?offset=${offset}`)).json as Log
+
+/** In pieces of the size that the service gives. */
+async function readPieces(target: Target, id: string): Promise<Log[]> {
+  const pieces: Log[] = []
+  for (let offset = 0; ;) {
+    const piece = await readLog(target, id, offset)
+    if (piece.content === '') return pieces
+    assert.equal(piece.offset, offset)
+    assert.equal(piece.next_offset, offset + Buffer.byteLength(piece.content), `piece at ${offset}`)
+    pieces.push(piece)
+    offset = piece.next_offset
+  }
+}
+
+/** As the engine's own log tells it. */
+async function readParallel(target: Target, id: string): Promise<string[]> {
+  const text = (await readPieces(target, id)).map(({ content }) => content).join('')
+  return [...new Set([...text.matchAll(/tensor_parallel_size'?[:=] ?(\d+)/g)].map(([, size = '']) => size))]
+}
 
 const list = async (target: Target, query = '') => (await target.call('GET', `/launch${query}`)).json as LaunchFacts[]
 
@@ -102,6 +121,7 @@ export const launchCases: Case[] = [
   },
   {
     of: 'A1.6',
+    shares: true,
     title: 'a log is read by byte offsets, in pieces or whole, also after the stop',
     async run(target) {
       const { launch_id: id } = await target.serving('generate')
@@ -110,7 +130,9 @@ export const launchCases: Case[] = [
       assert.equal(whole.offset, 0)
       assert.ok(whole.content.length > 0, 'the log is empty')
       assert.equal(whole.next_offset, Buffer.byteLength(whole.content))
-      assert.ok(whole.content.endsWith('\n'), 'the last line has no end')
+      assert.deepEqual((await target.call('GET', `/logs/${id}`)).json, whole, 'without an offset it is another one')
+      const pieces = await readPieces(target, id)
+      assert.ok(pieces.at(-1)?.content.endsWith('\n'), 'the last line has no end')
       const firstLine = Buffer.byteLength(`${whole.content.split('\n')[0]}\n`)
       const rest = await readLog(target, id, firstLine)
       assert.equal(rest.offset, firstLine)
@@ -119,6 +141,79 @@ export const launchCases: Case[] = [
       assert.equal(beyond.offset, beyond.next_offset)
       assert.equal(beyond.content, '')
       assert.ok(beyond.offset >= whole.next_offset && beyond.offset < 1_000_000_000)
+    },
+  },
+  {
+    of: 'A1.5',
+    title: 'of requests for the same GPU at the same time one gets it, and the others are told who',
+    async run(target) {
+      const body = { model: target.model, gpu_ids: [target.gpus[0]] }
+      const answers = await Promise.all(Array.from({ length: 8 }, () => target.call('POST', '/launch', { body })))
+      const made = answers.filter(({ status }) => status === 201).map(({ json }) => json as LaunchFacts)
+      await Promise.all(made.map(({ launch_id }) => target.stop(launch_id)))
+      assert.equal(made.length, 1)
+      const detail = `Requested GPUs are in use (gpu ${target.gpus[0]} -> ${made[0]?.launch_id})`
+      for (const { status, json } of answers.filter((one) => one.status !== 201))
+        assert.deepEqual([status, json], [409, { detail }])
+    },
+  },
+  {
+    of: 'A1.5',
+    title: 'a launch computes on all of its GPUs together, and the home page names them',
+    async run(target) {
+      const [first, second] = target.gpus
+      const { launch_id: id } = await target.launch({ model: target.model, gpu_ids: [second, first] })
+      const page = (await target.call('GET', '/')).text
+      const head = [...page.matchAll(/<th>([^<]*)<\/th>/g)].map(([, name]) => name)
+      assert.deepEqual(head, ['Launch ID', 'Model', 'GPUs', 'Task', 'State', 'Updated'])
+      const row = page.split('<tr>').find((one) => one.includes(id)) ?? ''
+      assert.ok(row.includes(`<td>${first}, ${second}</td>`) && row.includes('generate'), row)
+      await target.until(id, 'ready')
+      assert.deepEqual(await readParallel(target, id), ['2'])
+      await target.stop(id)
+    },
+  },
+  {
+    of: 'A1.1',
+    title: 'extra_kwargs win: over the model and over the number of GPUs that compute together',
+    async run(target) {
+      const extra_kwargs = { model: target.model, tensor_parallel_size: 1, seed: null }
+      const made = await target.launch({ model: target.badModel, gpu_ids: [...target.gpus], extra_kwargs })
+      assert.equal(made.model, target.badModel)
+      await target.until(made.launch_id, 'ready')
+      assert.deepEqual(await readParallel(target, made.launch_id), ['1'])
+      await target.stop(made.launch_id)
+    },
+  },
+  {
+    of: 'A1.2',
+    title: 'arguments that the engine does not know end in failed, with a log that is still read',
+    async run(target) {
+      const wish = { model: target.model, gpu_ids: [target.gpus[0]], extra_kwargs: { no_such_argument: 1 } }
+      const { launch_id: id } = await target.launch(wish)
+      const { error } = await target.until(id, 'failed')
+      assert.ok(error)
+      const pieces = await readPieces(target, id)
+      assert.ok(pieces.length > 0, 'the log is empty')
+    },
+  },
+  {
+    of: 'A1.6',
+    title: 'no piece of a log ends within a character',
+    lacks: needsVariable('VLLM_LOG_READ_CHUNK_BYTES'),
+    async run(target) {
+      const most = Number(target.environment?.['VLLM_LOG_READ_CHUNK_BYTES'])
+      // Longer than two pieces, of characters of two, three and four bytes: some piece's end falls into one.
+      const long = 'äß€語𝄞'.repeat(Math.ceil(most / 8))
+      const extra_kwargs = { hf_overrides: { conformance: long } }
+      const { launch_id: id } = await target.launch({ model: target.model, gpu_ids: [target.gpus[0]], extra_kwargs })
+      await target.until(id, 'ready', 'failed')
+      const pieces = await readPieces(target, id)
+      const text = pieces.map(({ content }) => content).join('')
+      assert.ok(text.includes('語𝄞äß€'), 'the log has none of the characters')
+      for (const { offset, content } of pieces) assert.ok(!content.includes('\uFFFD'), `the piece at ${offset} is cut`)
+      assert.ok(pieces.length > 2 && pieces.some(({ next_offset: next, offset }) => next - offset < most))
+      await target.stop(id)
     },
   },
 ]

@@ -16,6 +16,7 @@ const usage = `npm run conformance -- --url http://HOST:8000 [flags]
 --bad-model NAME     one that does not load (conformance/absent)
 --gpus 0,1           two that nobody uses
 --timeout 120        s for one load
+--env NAME=value     what the service was started with, several times: cases about a variable need it
 --kill COMMAND       kills the processes of the launch in $LAUNCH_ID
 --restart COMMAND    kills the service and starts it again; returns when it answers
 --only WORD          cases whose part or title has it: A1.8, "defect 2", stop; several times
@@ -33,6 +34,7 @@ async function main(): Promise<number> {
       'bad-model': { type: 'string', default: 'conformance/absent' },
       gpus: { type: 'string', default: '0,1' },
       timeout: { type: 'string', default: '120' },
+      env: { type: 'string', multiple: true, default: [] },
       kill: { type: 'string' },
       restart: { type: 'string' },
       only: { type: 'string', multiple: true, default: [] },
@@ -64,6 +66,7 @@ async function main(): Promise<number> {
     badModel: values['bad-model'],
     gpus: [first, second],
     patience: Number(values.timeout) * 1000,
+    environment: Object.fromEntries(values.env.map(parseVariable)),
     ...toHooks(values),
   })
   const has = ({ of, title }: { of: string; title: string }, word: string) =>
@@ -87,6 +90,12 @@ async function main(): Promise<number> {
   if (!values.json)
     process.stdout.write(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped\n`)
   return count('failed') > 0 || count('passed') === 0 ? 1 : 0
+}
+
+function parseVariable(text: string): [string, string] {
+  const [name = '', ...value] = text.split('=')
+  if (name === '' || value.length === 0) throw new TypeError(`--env ${text}: write NAME=value`)
+  return [name, value.join('=')]
 }
 
 function toHooks({ kill, restart }: { kill?: string; restart?: string }): Pick<TargetOptions, 'kill' | 'restart'> {

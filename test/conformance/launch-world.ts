@@ -6,7 +6,10 @@ import { createTarget, type Target } from './target.ts'
 
 export const accessKey = 'a key: with/odd=signs'
 
-const standsAlone = { API_NODES: '', CLIENT_ID: '', FRP_SERVERS: '', MODEL_NAME: '' }
+const standsAlone = { PORT: '', API_NODES: '', CLIENT_ID: '', FRP_SERVERS: '', MODEL_NAME: '' }
+
+/** Short, so that the log of a load has several pieces. */
+const logChunk = '997'
 
 export type LaunchWorld = { world: World; url: string; grpc: string; target: Target }
 
@@ -20,10 +23,15 @@ export async function startLaunchWorld(options: WorldOptions = {}): Promise<Laun
       VLLM_ACCESS_KEY: accessKey,
       REHEARSAL_LOAD_MS: '100',
       REHEARSAL_TOKEN_MS: '3',
+      VLLM_LOG_READ_CHUNK_BYTES: logChunk,
       ...options.set,
     },
     environment: { CUDA_VISIBLE_DEVICES: '0,1', ...options.environment },
+    start: false,
   })
+  // Under the name that the old service has for it.
+  world.environment['VLLM_BOOTSTRAP_PORT'] = String(world.ports.control)
+  world.start()
   const grpc = `127.0.0.1:${world.ports.grpc}`
   const target = createTarget({
     url: world.control,
@@ -34,6 +42,13 @@ export async function startLaunchWorld(options: WorldOptions = {}): Promise<Laun
     badModel: 'conformance/absent',
     gpus: [0, 1],
     patience: 60_000,
+    environment: {
+      CUDA_VISIBLE_DEVICES: '0,1',
+      VLLM_BOOTSTRAP_PORT: String(world.ports.control),
+      VLLM_GRPC_PORT: String(world.ports.grpc),
+      VLLM_GRPC_LIMIT_MESSAGE_SIZE: 'false',
+      VLLM_LOG_READ_CHUNK_BYTES: logChunk,
+    },
     // No other launch runs while these cases do.
     async kill() {
       for (const { pid, kind } of await world.processes()) if (kind === 'engine') process.kill(pid, 'SIGKILL')

@@ -23,16 +23,19 @@ const steps = [
   'embed',
   'embed_stream',
   'run',
+  'errors',
+  'run that fails, and a wait that ends',
+  'limit_response',
 ]
 
 describeWith(`vllm-bootstrap-client ${clientVersion}`, await providePythonClient(), (python) => {
   test(
-    'launches, waits, completes, embeds, streams, reads logs and stats, and stops',
+    'launches, waits, completes, embeds, streams, reads logs and stats, stops, and raises what goes wrong as ever',
     { timeout: 180_000 },
     async () => {
-      const { url, grpc } = await startLaunchWorld()
+      const { url } = await startLaunchWorld()
       const program = join(import.meta.dirname, 'python_client.py')
-      const { stdout } = await promisify(execFile)(python, [program, url, grpc, accessKey, model], { timeout: 170_000 })
+      const { stdout } = await promisify(execFile)(python, [program, url, accessKey, model], { timeout: 170_000 })
       expect(stdout.trim().split('\n').toSorted()).toEqual(steps.toSorted())
     },
   )

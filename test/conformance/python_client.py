@@ -1,12 +1,14 @@
-"""Every method of the published vllm-bootstrap-client against a launch service: base URL, gRPC address, key and model as arguments.
-Prints one word per step; an assertion ends it with status 1."""
+"""Every method of the published vllm-bootstrap-client against a launch service: base URL, key and model as arguments. gRPC is where the
+client looks for it. Prints one word per step; an assertion ends it with status 1."""
 
 import asyncio
 import sys
 
+import grpc
+import httpx
 from vllm_bootstrap_client import LaunchState, VLLMManager
 
-base_url, grpc_address, access_key, model = sys.argv[1:5]
+base_url, access_key, model = sys.argv[1:4]
 
 
 def done(step: str) -> None:
@@ -72,9 +74,66 @@ async def embeddings(client: VLLMManager) -> None:
     done("run")
 
 
+async def fails(client: VLLMManager) -> None:
+    """What goes wrong is raised as its users know it."""
+    for call, status in (
+        (client.status("nobody"), 404),
+        (client.logs("nobody"), 404),
+        (client.stop("nobody"), 404),
+        (client.launch(model, gpu_ids=[98]), 400),
+        (client.launch("", gpu_ids=[0]), 422),
+    ):
+        try:
+            await call
+            raise AssertionError(f"no {status}")
+        except httpx.HTTPStatusError as error:
+            assert error.response.status_code == status, error
+    async with VLLMManager(base_url, access_key="wrong") as stranger:
+        try:
+            await stranger.list_launches()
+            raise AssertionError("a wrong key is let in")
+        except httpx.HTTPStatusError as error:
+            assert error.response.status_code == 401, error
+        try:
+            await stranger.complete("nobody", ["a"], max_tokens=1)
+            raise AssertionError("a wrong key is let in")
+        except grpc.aio.AioRpcError as error:
+            assert error.code() == grpc.StatusCode.UNAUTHENTICATED, error
+    try:
+        await client.embed("nobody", ["a"])
+        raise AssertionError("an unknown launch embeds")
+    except grpc.aio.AioRpcError as error:
+        assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "Unknown launch_id: nobody"), error
+    done("errors")
+
+
+async def run_of_failures(client: VLLMManager) -> None:
+    """`run` stops its launch also where it never serves, and says why; a wait of none at all is a TimeoutError."""
+    try:
+        async with client.run("conformance/absent", task="generate", gpu_ids=[0], ready_poll_interval=0.1):
+            raise AssertionError("a model that is not there serves")
+    except RuntimeError as error:
+        assert "failed" in str(error) and "conformance/absent" in str(error), error
+    made = await client.launch(model, gpu_ids=[0])
+    try:
+        await client.wait_until_ready(made.launch_id, poll_interval=0.05, timeout=0.05)
+        raise AssertionError("it serves before it was loaded")
+    except TimeoutError:
+        pass
+    assert (await client.stop(made.launch_id)).state == LaunchState.stopped
+    assert made.launch_id not in [one.launch_id for one in await client.list_launches()]
+    done("run that fails, and a wait that ends")
+
+
 async def main() -> None:
-    async with VLLMManager(base_url, grpc_address=grpc_address, access_key=access_key) as client:
+    # As its users write it: with a slash at the end, and no word about gRPC.
+    async with VLLMManager(f"{base_url}/", access_key=access_key) as client:
+        await fails(client)
         await asyncio.gather(launches(client), embeddings(client))
+        await run_of_failures(client)
+    async with VLLMManager(base_url, access_key=access_key, limit_response=True) as client:
+        assert await client.list_launches() == []
+        done("limit_response")
 
 
 asyncio.run(main())

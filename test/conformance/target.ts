@@ -19,6 +19,8 @@ export type TargetOptions = {
   gpus: readonly [number, number]
   /** Of one load, ms. */
   patience: number
+  /** What the service was started with, as far as it is known: cases about a variable need it here. */
+  environment?: Readonly<Record<string, string>>
   /** Kills the processes of a launch from outside; without it that case is left out. */
   kill?: ((launchId: string) => Promise<void>) | undefined
   /** Kills the service and starts it again. */
@@ -31,7 +33,7 @@ export type Ask = {
   /** As JSON. */
   body?: unknown
   /** As it is, with `type` as its content type, or none. */
-  raw?: { text: string; type?: string }
+  raw?: { text: string | Buffer; type?: string }
   /** undefined: the key of the target; null: none. */
   authorization?: string | null
 }
