@@ -61,9 +61,11 @@ const statusOf: Record<string, string> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
-/** Whatever the parser could not read: one short answer, and the connection ends. */
+/** Whatever the parser could not read: one short answer, and the connection ends. Never in the middle of another answer. */
 function answerGarbage(error: Error, socket: Socket): void {
-  if (codeOf(error) === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  // As Node itself tells it: the answer that the socket carries now.
+  const current = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
+  if (codeOf(error) === 'ECONNRESET' || !socket.writable || current?.headersSent) return void socket.destroy()
   const status = statusOf[codeOf(error) ?? ''] ?? '400 Bad Request'
   const body = JSON.stringify({ detail: status.slice(4) })
   const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close`

@@ -57,6 +57,22 @@ test.each([
   expect(sockets).toHaveLength(3)
 })
 
+test('a POST that a reused connection took with it into its end is 502, and is sent only once', async () => {
+  const heads: string[] = []
+  const { upstream, sockets } = await startRaw((socket, head) => {
+    // The engine closes the idle connection while the next request is on its way to it.
+    if (heads.push(head.slice(0, 4)) === 2) socket.destroy()
+    else socket.write(ok)
+  })
+  const { url } = await startFront(upstream)
+  const post = { method: 'POST', body: '{}' }
+  expect(await ask(url, post)).toEqual([200, 'ok'])
+  expect(await ask(url, post)).toEqual([502, ''])
+  expect(await ask(url, post)).toEqual([200, 'ok'])
+  expect(heads).toHaveLength(3)
+  expect(sockets).toHaveLength(2)
+})
+
 test('what an engine says unasked is no answer to the next request', async () => {
   const { upstream, sockets } = await startRaw((socket) => socket.write(ok))
   const { url } = await startFront(upstream)
