@@ -4,7 +4,9 @@ import { computed, signal, type ReadonlySignal } from '@preact/signals-core'
 import type { ApiNodesDeps, TunnelState } from './api-nodes/api-nodes.ts'
 import { configPart } from './config/config-part.ts'
 import type { EngineConfig, ProfileName } from './config/engine.ts'
+import type { Given } from './config/given.ts'
 import type { Startable } from './config/last-good.ts'
+import { listWritten } from './config/named-paths.ts'
 import type { Config } from './config/schema.ts'
 import type { Component } from './core/component.ts'
 import { renderHostPort } from './core/host-port.ts'
@@ -17,8 +19,12 @@ import type { Fleet } from './fleet/fleet.ts'
 import { toLaunchId } from './fleet/launch-record.ts'
 import { toModelRef } from './fleet/resolve.ts'
 import type { Gpus } from './gpu/gpus.ts'
+import { startPaths } from './host/paths-part.ts'
+import { readPrepared } from './host/prepared.ts'
 import { spareName } from './host/spare-state.ts'
+import type { Systemd } from './host/systemd.ts'
 import type { Launched } from './mlnode/deps.ts'
+import { readVolume, type VolumeState } from './models/find-volume.ts'
 import type { Models } from './models/models.ts'
 import { startPageCache } from './models/page-cache.ts'
 import { judgePaired, pairServers } from './tunnel/pairing.ts'
@@ -37,6 +43,27 @@ export function startConfigPart(loaded: Startable): Component & { show(changed: 
     },
     end: async () => {},
   }
+}
+
+/** As the privileged step found it; only systemd runs one before each start. */
+export async function readVolumeBefore({ config, systemd }: { config: Config; systemd: Systemd }): Promise<string> {
+  const prepared = systemd.active ? await readPrepared(config.host.runDir) : undefined
+  return prepared?.volume ?? (await readVolume(config.models)).kind
+}
+
+type PathFacts = {
+  config: Config
+  given: Given
+  caches: { hfHome: string; cacheRoot: string | undefined }
+  volume: ReadonlySignal<VolumeState>
+}
+
+/** What lies on a volume that is not mounted is that volume's problem. */
+export function startPathsPart({ config, given, caches, volume }: PathFacts, log: Log): Component {
+  const written = listWritten(config, given, caches)
+  const onVolume = (path: string) => path.startsWith(`${config.models.volumeMount}/`)
+  const isThere = () => ['none', 'mounted'].includes(volume.peek().kind)
+  return startPaths({ paths: () => written.filter(({ path }) => isThere() || !onVolume(path)), log })
 }
 
 /** How this machine reaches its own listener. */
@@ -78,9 +105,10 @@ export function toTimesOf({ engine, launches }: Config): NonNullable<EngineDeps[
 }
 
 export function toMemoryBack(gpus: Gpus): NonNullable<EngineDeps['gpuMemoryBack']> {
-  return async (indices, abort) => {
-    const found = await gpus.memoryBack(indices, abort)
-    if (found.kind === 'held') throw new Error(`GPU memory is still held: ${JSON.stringify(found)}`)
+  return async (indices, how) => {
+    const found = await gpus.memoryBack(indices, how)
+    if (found.kind === 'held') throw new Error(found.evidence)
+    return found.kind === 'back' && found.others ? 'others' : 'free'
   }
 }
 

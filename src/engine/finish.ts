@@ -8,14 +8,13 @@ import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import { until } from '../core/watch.ts'
 import type { End, EngineDeps, EngineSpec } from './life.ts'
+import { type MemoryEnd, untilMemoryFree } from './finish-memory.ts'
 import { engineProblem } from './problems.ts'
 import { findSegments, sweepSegments } from './shm.ts'
 import type { Upstream } from './upstream.ts'
 
 /** A loading vLLM loses SIGTERM, and took 11 s to honour SIGINT (facts/vllm.md 2.9). */
 const longestLoadingPatience = 15_000
-/** GPU memory comes back 1-5 s after the process; on unified memory later. */
-const memoryPatience = 30_000
 
 export type FinishParts = {
   body: Body
@@ -26,9 +25,12 @@ export type FinishParts = {
   problem: Signal<Problem | undefined>
   /** Aborted: do not drain (any more). */
   hurry: AbortSignal
+  /** Aborted: its GPU memory is waited for no longer; by the next daemon. */
+  letGo: AbortSignal
+  leave: AbortSignal
 }
 
-export async function finish(parts: FinishParts, end: End, wasServing: boolean): Promise<void> {
+export async function finish(parts: FinishParts, end: End, wasServing: boolean): Promise<MemoryEnd> {
   const { body, deps, clock, upstream, hurry } = parts
   if (end.why === 'asked' && wasServing) {
     const idle = until(upstream.idle, Boolean, within(deps.times.drain, hurry)).catch(() => {})
@@ -42,7 +44,7 @@ export async function finish(parts: FinishParts, end: End, wasServing: boolean):
     return []
   })
   if (swept.length > 0) deps.log.info({ segments: swept }, 'removed shared memory of a dead engine')
-  await provedFree(parts)
+  return untilMemoryFree(parts)
 }
 
 /** What survives SIGKILL is tried again for ever: as long as it lives, its GPUs are not free. */
@@ -61,16 +63,5 @@ async function endBody({ body, deps, clock, problem }: FinishParts, wasServing: 
       deps.log.error({ life: body.id, why: messageOf(error) }, 'engine does not end')
       await clock.wait(pause)
     }
-  }
-}
-
-async function provedFree({ spec, deps, problem }: FinishParts): Promise<void> {
-  if (!deps.gpuMemoryBack || spec.gpus.length === 0) return
-  try {
-    await deps.gpuMemoryBack(spec.gpus, within(memoryPatience))
-  } catch (error) {
-    const evidence = `GPUs ${spec.gpus.join(', ')}: ${messageOf(error)}`
-    problem.value = engineProblem('gpu-memory-kept', evidence)
-    deps.log.warn({ evidence }, 'GPU memory did not come back')
   }
 }

@@ -10,7 +10,9 @@ import { readRecord } from '../core/body-record.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { codeOf, isShortage, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import { readBootId } from '../core/proc.ts'
 import { explainExit } from './explain-exit.ts'
+import { finishRemains } from './finish-remains.ts'
 import { launchLife } from './launch-life.ts'
 import { type LogRules, removeLifeFolder, toLaunchLifeId, toLifeId, toLogPath } from './life-folder.ts'
 import { runLife } from './run-life.ts'
@@ -48,6 +50,8 @@ export type End =
   | { why: 'asked' }
   | { why: 'left' }
   | { why: 'never-ready' | 'stuck'; problem: Problem }
+  /** While no daemon was there; what is told of is the end of the wait for its GPU memory. */
+  | { why: 'found-dead'; problem: Problem }
 
 export interface EngineLife {
   readonly id: string
@@ -73,8 +77,12 @@ export interface EngineLife {
    * the drain of the first.
    */
   stop(how?: { drain: boolean }): Promise<End>
-  /** It runs on; the next daemon adopts it. */
+  /** It runs on; the next daemon adopts it, also where nothing but its GPU memory is left. */
   leave(): void
+  /** Its GPU memory is waited for no longer: whoever says so starts on these GPUs next. Nothing happens while a process lives. */
+  letGo(): void
+  /** After the end: nobody starts on its GPUs before a look says that they are free. It was let go, or others have memory there. */
+  readonly memoryKept: boolean
   /** `problem` for every end that was not asked for, whatever the exit code (D3). Never rejects. */
   readonly ended: Promise<{ end: End; problem?: Problem }>
 }
@@ -96,10 +104,13 @@ export type EngineDeps = LogRules & {
   timesOf?: (owner: string) => EngineDeps['times']
   /** Bytes of log that a running engine keeps. */
   keepLog?: number
-  /** Resolves when the memory of these GPUs is free again; rejects with the reason, or when `abort` comes. */
-  gpuMemoryBack?: (gpus: readonly number[], abort: AbortSignal) => Promise<void>
+  /** Resolves when it is proved that nothing of ours is left in the memory of these GPUs; rejects when `abort` comes. */
+  gpuMemoryBack?: (gpus: readonly number[], how: MemoryWait) => Promise<'free' | 'others'>
   cgroupParent?: string
 }
+
+/** @param onHeld told why, after each look that does not prove it */
+export type MemoryWait = { abort: AbortSignal; onHeld: (evidence: string) => void }
 
 export type DeadEngine = { problem: Problem; /** If not in LOG_DIR. */ strayLog: string | undefined }
 
@@ -118,7 +129,8 @@ export function startEngine(spec: EngineSpec, deps: EngineDeps): EngineLife {
 
 /**
  * Every engine of an earlier daemon that lives, loading ones included; one whose leader died while orphans live comes back,
- * too, and ends by itself. Dead ones leave their log alone. One that nothing is known of (its folder was deleted) is ended: the
+ * too, and ends by itself. Of dead ones
+ * the log stays, and a life that ends when their GPU memory is back. One that nothing is known of (its folder was deleted) is ended: the
  * same model would be loaded beside it.
  * @throws where an engine may live that is not adopted (no descriptor left, a folder that cannot be listed, a record that cannot
  * be read, a process that does not end): ask again, and launch nothing
@@ -162,8 +174,8 @@ async function endUnknown(body: Body, { log }: EngineDeps): Promise<void> {
   )
 }
 
-/** It died while nobody looked: say why, sweep, and forget it. */
-async function bury(folder: string, deps: EngineDeps, clock: Clock): Promise<undefined> {
+/** It died while nobody looked: say why, sweep, and forget it. @returns what waits for its GPU memory, which a reboot frees */
+async function bury(folder: string, deps: EngineDeps, clock: Clock): Promise<EngineLife | undefined> {
   const record = await readRecord(folder)
   let problem: Problem | undefined
   if (record.kind === 'value') {
@@ -175,6 +187,9 @@ async function bury(folder: string, deps: EngineDeps, clock: Clock): Promise<und
       deps.log.warn({ why: messageOf(error) }, 'shared memory not swept'),
     )
   }
+  const spec = record.kind === 'value' && record.value.bootId === readBootId() ? readSpec(record.value.meta) : undefined
+  if (record.kind === 'value' && spec && problem && deps.gpuMemoryBack && spec.gpus.length > 0)
+    return finishRemains({ record: record.value, spec, problem, deps, clock })
   const slot = Number(/^engine-(\d+)-/.exec(basename(folder))?.[1] ?? -1)
   const strayLog = await removeLifeFolder(folder, deps, slot)
   if (problem) deps.onDead?.(basename(folder), { problem, strayLog })

@@ -2,14 +2,15 @@
 import type { Signal } from '@preact/signals-core'
 import { whenAborted } from '../core/abort.ts'
 import type { Body } from '../core/body.ts'
+import type { MemoryEnd } from './finish-memory.ts'
 import type { End, Phase } from './life.ts'
 
 export type LiveParts = {
   phase: Signal<Phase>
   /** loading -> serving; ends as never-ready or stuck, with evidence. */
   serve(abort: AbortSignal): Promise<End>
-  /** Until no process, no GPU memory and no segment of it is left. */
-  finish(end: End, wasServing: boolean): Promise<void>
+  /** Until no process, no GPU memory and no segment of it is left; `left` where somebody else waits for the rest. */
+  finish(end: End, wasServing: boolean): Promise<MemoryEnd>
 }
 
 /**
@@ -32,7 +33,7 @@ export async function live(body: Body, ask: { stop: AbortSignal; leave: AbortSig
     side.abort()
     const wasServing = phase.peek() === 'serving'
     phase.value = 'ending'
-    await parts.finish(end, wasServing)
+    if ((await parts.finish(end, wasServing)) === 'left') return { why: 'left' }
     phase.value = 'gone'
     return end
   } finally {

@@ -61,7 +61,8 @@ const own = {
   },
   'gpu-memory-kept': {
     title: 'the GPU memory of an ended engine did not come back',
-    remedy: 'look for other processes on the GPU with nvidia-smi; reset the GPU or reboot',
+    remedy:
+      'it is waited for, and its GPU given to nobody else until a look at nvidia-smi shows it free; where it stays, end the processes named in the evidence, reset the GPU or reboot',
   },
 } as const
 

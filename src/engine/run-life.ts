@@ -12,6 +12,7 @@ import { until, watch } from '../core/watch.ts'
 import { createEngineClient } from './client.ts'
 import { explainExit } from './explain-exit.ts'
 import { finish } from './finish.ts'
+import type { MemoryEnd } from './finish-memory.ts'
 import { isStray, makeLifeFolder, removeLifeFolder } from './life-folder.ts'
 import type { End, EngineDeps, EngineLife, EngineSpec, Phase, Progress } from './life.ts'
 import { live } from './live.ts'
@@ -37,14 +38,15 @@ const boundLogEvery = 60_000
 const guardEvery = 5000
 
 type Ended = { end: End; problem?: Problem }
+type Four = [AbortController, AbortController, AbortController, AbortController]
 
 export function runLife(given: LifePlan): EngineLife {
   const { id, spec, deps } = given
   const plan = { ...given, deps: { ...deps, times: deps.timesOf?.(spec.owner) ?? deps.times } }
   const state = createState(plan)
-  const [stop, hurry, leave] = [new AbortController(), new AbortController(), new AbortController()]
+  const [stop, hurry, leave, letGo] = [1, 2, 3, 4].map(() => new AbortController()) as Four
   const held: Held = {}
-  const ask = { stop: stop.signal, hurry: hurry.signal, leave: leave.signal }
+  const ask = { stop: stop.signal, hurry: hurry.signal, leave: leave.signal, letGo: letGo.signal }
   const ended = run(plan, state, ask, held)
   return {
     id,
@@ -78,6 +80,10 @@ export function runLife(given: LifePlan): EngineLife {
       return (await ended).end
     },
     leave: () => leave.abort(),
+    letGo: () => letGo.abort(),
+    get memoryKept() {
+      return held.memory === 'let-go' || held.memory === 'others'
+    },
     ended,
   }
 }
@@ -96,9 +102,14 @@ function createState({ id, spec }: LifePlan) {
 }
 
 type State = ReturnType<typeof createState>
-type Ask = { stop: AbortSignal; hurry: AbortSignal; leave: AbortSignal }
+type Ask = { stop: AbortSignal; hurry: AbortSignal; leave: AbortSignal; letGo: AbortSignal }
 
-type Held = { body?: Body; program?: number | undefined; strayLog?: string | undefined }
+type Held = {
+  body?: Body
+  program?: number | undefined
+  strayLog?: string | undefined
+  memory?: MemoryEnd
+}
 
 async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<Ended> {
   const { deps, spec } = plan
@@ -123,7 +134,7 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<
   )
   void boundLogs(held.body.logPath, plan, over.signal)
   void guardRecord(held.body, plan, over.signal)
-  const end = await liveThroughBugs({ ...plan, log, body: held.body }, state, ask)
+  const end = await liveThroughBugs({ ...plan, log, body: held.body, held }, state, ask)
   over.abort()
   // An old trouble of one request explains no end hours later; before it serves, argparse alone prints 300 lines.
   const lines = (await served) ? 300 : 2000
@@ -135,20 +146,20 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<
 
 /** A bug in our code must not unload a model (D13): the same body is taken up again. */
 async function liveThroughBugs(
-  plan: Omit<LifePlan, 'body'> & { body: Body; log: EngineDeps['log'] },
+  plan: Omit<LifePlan, 'body'> & { body: Body; log: EngineDeps['log']; held: Held },
   state: State,
   ask: Ask,
 ): Promise<End> {
-  const { body, spec, deps, clock, log } = plan
+  const { body, spec, deps, clock, log, held } = plan
   const client = createEngineClient(body.origin)
-  const parts = { body, spec, deps: { ...deps, log }, clock, client, ...state, hurry: ask.hurry }
+  const parts = { body, spec, deps: { ...deps, log }, clock, client, ...state, ...ask }
   try {
     for (;;) {
       try {
         return await live(body, ask, {
           phase: state.phase,
           serve: (abort) => quietly(serve(parts, abort)),
-          finish: (end, wasServing) => finish(parts, end, wasServing),
+          finish: async (end, wasServing) => (held.memory = await finish(parts, end, wasServing)),
         })
       } catch (error) {
         log.error({ err: error }, 'bug in the life of an engine; it is taken up again')

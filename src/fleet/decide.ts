@@ -16,6 +16,8 @@ export type Observed = {
   id: string
   phase: 'launching' | 'loading' | 'serving' | 'ending'
   parked: boolean
+  /** No process of it is left, and its GPU memory has not come back for longer than that takes. */
+  memoryKept?: boolean
   plan: EnginePlan
 }
 
@@ -25,6 +27,8 @@ export type Step =
   | { do: 'park'; id: string; until: number }
   | { do: 'unpark'; id: string }
   | { do: 'stop'; id: string; why: string; drain: boolean }
+  /** Its GPU memory is waited for no longer: the next one of its group gets its GPUs, with its lease. */
+  | { do: 'let-go'; id: string }
   /** Nothing to do for this slot yet; `until` is when to look again without any event. */
   | {
       do: 'wait'
@@ -108,8 +112,12 @@ function decideAbsent(plan: EnginePlan, kept: ReadonlySet<string>, situation: Si
     ...more,
   })
   const before = situation.observed.find((one) => !kept.has(one.id) && isInTheWay(one.plan, plan))
-  if (before)
-    return wait(describeBefore(before, plan), before.phase === 'ending' ? {} : toHeldProblem(plan, before.plan))
+  // A node that earns is not stopped for ever by memory that nobody can explain. A launch ends, and has time.
+  if (before?.memoryKept && isOfNode(before.plan) && isOfNode(plan)) return { do: 'let-go', id: before.id }
+  if (before) {
+    const isSoonGone = before.phase === 'ending' && !before.memoryKept
+    return wait(describeBefore(before, plan), isSoonGone ? {} : toHeldProblem(plan, before.plan))
+  }
   const holders = plan.gpus.map((gpu) => ({ gpu, holder: situation.gpu(gpu) }))
   for (const { gpu, holder } of holders) {
     if (holder.kind === 'leased') return wait(`GPU ${gpu} is held by ${holder.life}`)
@@ -136,6 +144,8 @@ function decideAbsent(plan: EnginePlan, kept: ReadonlySet<string>, situation: Si
   for (const gpu of plan.gpus) claimed.add(gpu)
   return { do: 'start', plan }
 }
+
+const isOfNode = ({ owner }: EnginePlan): boolean => toLaunchId(owner) === undefined
 
 function isSamePlace(one: EnginePlan, other: EnginePlan): boolean {
   return (

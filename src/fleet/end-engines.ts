@@ -4,7 +4,8 @@ import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { Intent } from '../core/intent.ts'
 import type { Log } from '../core/log.ts'
-import type { Roster } from './roster.ts'
+import { until } from '../core/watch.ts'
+import type { Member, Roster } from './roster.ts'
 import type { WishBook } from './wishes.ts'
 
 export type EndDeps = {
@@ -46,11 +47,21 @@ export async function endEngines(intent: Intent, deps: EndDeps): Promise<void> {
 async function stopAll({ adopt, roster, log }: EndDeps): Promise<void> {
   // A stop in the first moments of a boot still has to end what the daemon before left running.
   await adopt().catch((error: unknown) => log.error({ err: error }, `engines not adopted: ${messageOf(error)}`))
-  const stops = roster.members.peek().map(({ life, parked }) => {
-    const drain = life.phase.peek() === 'serving' && !parked
-    return life.stop({ drain })
-  })
-  await Promise.all(stops)
+  await Promise.all(roster.members.peek().map(stopOne))
+}
+
+/** Memory that does not come back after all processes are gone is waited for by the next daemon. */
+async function stopOne({ life, parked }: Member): Promise<void> {
+  const drain = life.phase.peek() === 'serving' && !parked
+  const ended = new AbortController()
+  const kept = until(life.problem, (problem) => problem?.code === 'gpu-memory-kept', ended.signal)
+  const leave = kept.then(
+    () => life.leave(),
+    () => {},
+  )
+  await life.stop({ drain })
+  ended.abort()
+  await leave
 }
 
 async function keepState(book: WishBook, clock: Clock): Promise<void> {

@@ -22,7 +22,7 @@ import type { Leases } from './leases.ts'
 import type { EngineLife, Lives } from './lives.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
 import type { Planner } from './planner.ts'
-import { fleetProblem } from './problems.ts'
+import { fleetProblem, toVanished } from './problems.ts'
 import type { LaunchEvents, Member } from './roster.ts'
 import type { Ask } from './wish.ts'
 
@@ -203,11 +203,12 @@ export class LaunchDesk implements LaunchEvents {
     if (record.state !== 'stopping') this.#deps.records.change(id, { state: 'stopping' })
   }
 
-  /** After the engines were ended, or left. */
-  async finish(intent: Intent): Promise<void> {
+  /** After the engines were ended, or left. What still ends then, or has left memory on its GPUs, is the next daemon's affair. */
+  async finish(intent: Intent, members: readonly Member[]): Promise<void> {
     const { records } = this.#deps
+    const left = new Set(members.map(({ plan }) => toLaunchId(plan.owner)))
     if (intent !== 'restart')
-      for (const { id, state } of records.all.peek()) if (!isTerminal(state)) this.#end(id, undefined)
+      for (const { id, state } of records.all.peek()) if (!isTerminal(state)) this.stop(id, left.has(id))
     await records.flush()
   }
 
@@ -276,10 +277,6 @@ export class LaunchDesk implements LaunchEvents {
     this.#end(record.id, toVanished(diagnose(lines, undefined).problem))
   }
 }
-
-/** Where nothing is known but that it ended. */
-const toVanished = (problem: Problem): Problem =>
-  problem.code === 'engine-exited' ? fleetProblem('launch-vanished', problem.evidence) : problem
 
 function toPause({ why, problem }: Extract<Resolved, { kind: 'waiting' }>): Pause {
   const found = /downloading, (\d+) %/.exec(why)?.[1]

@@ -56,7 +56,9 @@ function readNews({ records, members, pauses, queue }: LaunchViewDeps): Readonly
     if (id === undefined) continue
     const phase = life.phase.value
     const ending = phase === 'ending' || phase === 'gone'
-    news.set(id, { stage: phase, ...life.progress.value, ending, startedAt: life.startedAt.getTime() })
+    // What keeps it from its end.
+    const problem = ending ? life.problem.value : undefined
+    news.set(id, { stage: phase, ...life.progress.value, ending, startedAt: life.startedAt.getTime(), problem })
   }
   let position = 0
   for (const { id, queued, state } of records.all.value)
@@ -77,7 +79,7 @@ export function describeLaunches(
   const status = createStatus('reading the launches', clock)
   const seen = computed(() => ({
     open: all.value.filter((one) => one.owner === undefined && !isTerminal(one.state)),
-    problem: records.problem.value,
+    problem: records.problem.value ?? all.value.find(isHeldUp)?.diagnosis,
   }))
   watch(
     seen,
@@ -93,8 +95,11 @@ export function describeLaunches(
   return { status: status.signal, parts: computed(() => seen.value.open.map(toPart)) }
 }
 
+/** It ends, and something does not let it: its GPUs are nobody's. */
+const isHeldUp = ({ state, diagnosis }: LaunchResponse): boolean => state === 'stopping' && diagnosis !== undefined
+
 function toPart(one: LaunchResponse): PartStatus {
-  const health: Health = one.state === 'ready' ? 'ok' : 'starting'
+  const health: Health = one.state === 'ready' ? 'ok' : isHeldUp(one) ? 'degraded' : 'starting'
   const gpus = one.gpu_ids.length > 0 ? ` on GPU ${one.gpu_ids.join(', ')}` : ''
   const stage = one.progress?.stage === undefined ? '' : `: ${one.progress.stage}`
   return {
@@ -102,5 +107,6 @@ function toPart(one: LaunchResponse): PartStatus {
     health,
     summary: `${one.model}${gpus} is ${one.state}${stage}`,
     since: one.updated_at,
+    ...(isHeldUp(one) && one.diagnosis && { problem: one.diagnosis }),
   }
 }

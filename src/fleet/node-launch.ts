@@ -115,7 +115,9 @@ function describe({ state, members, wishes, model, clock }: NodeLaunchDeps): Vie
   const absent = now === 'bootstrapping' ? state.absent.value : []
   const waiting = absent.find((one) => one.problem) ?? absent[0]
   const news = loading ? { ...loading.life.progress.value, startedAt } : waiting && { stage: waiting.stage }
-  const problem = failure ?? waiting?.problem
+  // What keeps it from its end.
+  const held = now === 'stopping' ? own.find((one) => one.life.problem.value)?.life.problem.value : undefined
+  const problem = failure ?? waiting?.problem ?? held
   return {
     model: (effective.kind === 'run' ? effective.ask.model : undefined) ?? own[0]?.plan.model ?? model ?? '',
     gpu_ids: [...new Set([...own.flatMap((one) => one.plan.gpus), ...(claim === 'all' ? [] : claim)])].toSorted(

@@ -1,4 +1,5 @@
 // Every problem that the fleet reports, for README and for whoever builds one.
+import type { Problem } from '../api/status.ts'
 import { problemsOf } from '../core/problem.ts'
 
 export const fleetProblems = {
@@ -71,3 +72,7 @@ export const fleetProblems = {
 export type FleetProblemCode = keyof typeof fleetProblems
 
 export const fleetProblem = problemsOf(fleetProblems)
+
+/** Of the engine of a launch that ended while no daemon was there, where nothing is known but that it ended. */
+export const toVanished = (problem: Problem): Problem =>
+  problem.code === 'engine-exited' ? fleetProblem('launch-vanished', problem.evidence) : problem

@@ -5,11 +5,12 @@ import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { watch } from '../core/watch.ts'
 import { judgeRetry } from '../engine/diagnose.ts'
+import type { End } from '../engine/life.ts'
 import type { Observed, Step } from './decide.ts'
 import type { Leases } from './leases.ts'
 import type { EngineLife, EngineSpec, Lives } from './lives.ts'
 import type { EnginePlan } from './plan.ts'
-import { fleetProblem } from './problems.ts'
+import { fleetProblem, toVanished } from './problems.ts'
 import { toLaunchId } from './launch-record.ts'
 import { type Failure, recordFailure } from './restart-policy.ts'
 import { toGroup } from './wish.ts'
@@ -63,7 +64,8 @@ export class Roster {
   observe(): Observed[] {
     return this.#members.peek().map(({ life, plan, parked }) => {
       const phase = life.phase.peek()
-      return { id: life.id, phase: phase === 'gone' ? 'ending' : phase, parked, plan }
+      const memoryKept = phase === 'ending' && life.problem.peek()?.code === 'gpu-memory-kept'
+      return { id: life.id, phase: phase === 'gone' ? 'ending' : phase, parked, plan, memoryKept }
     })
   }
 
@@ -102,6 +104,9 @@ export class Roster {
       case 'unpark':
         life.unpark()
         return this.#change(life, { parked: false })
+      case 'let-go':
+        this.#deps.log.warn({ life: step.id }, 'GPU memory is waited for no longer')
+        return life.letGo()
       case 'stop':
         this.#deps.log.info({ life: step.id, why: step.why }, 'engine is ended')
         void life.stop({ drain: step.drain })
@@ -162,7 +167,7 @@ export class Roster {
       watching.abort()
       // Left: it runs on for the next daemon, and so does its lease.
       if (end.why === 'left') return
-      const failed = end.why === 'asked' ? undefined : (problem ?? toProblem(end))
+      const failed = toFailure(end, problem, launch !== undefined)
       if (launch !== undefined) {
         this.#history.delete(toKey(plan))
         // Whoever is told of the end finds the GPUs free, and nobody sees one without the other.
@@ -177,10 +182,10 @@ export class Roster {
     })
   }
 
-  /** Proved gone: its GPUs are free. */
+  /** Proved gone: its GPUs are free, or the node goes on there. */
   #strike(life: EngineLife): void {
     const { leases } = this.#deps
-    leases.release(life.id, life.problem.peek()?.code === 'gpu-memory-kept')
+    leases.release(life.id, life.memoryKept)
     this.#members.value = this.#members.peek().filter((one) => one.life !== life)
   }
 
@@ -199,6 +204,13 @@ export class Roster {
 }
 
 const toKey = (plan: EnginePlan) => `${toGroup(plan.owner)}/${plan.slot}`
+
+/** What ended while no daemon was there counts towards no crash loop of the node; a launch has failed by it. */
+function toFailure(end: End, problem: Problem | undefined, isLaunch: boolean): Problem | undefined {
+  if (end.why === 'asked') return undefined
+  if (end.why === 'found-dead') return isLaunch ? toVanished(end.problem) : undefined
+  return problem ?? toProblem(end)
+}
 
 function toProblem(end: { why: string; code?: number | undefined; problem?: Problem }): Problem {
   if (end.problem) return end.problem

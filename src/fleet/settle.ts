@@ -40,8 +40,10 @@ export function settle(
 
 /** An idle engine of a launch answers at once: it says nothing of the node's own, which is busy and gets most of the requests. */
 function pickAwaited(all: readonly Settling[]): readonly Settling[] {
-  const own = all.filter(({ plan }) => toGroup(plan.owner) === 'node')
-  return own.length > 0 ? own : all
+  // One whose memory is all that is left serves nobody.
+  const alive = all.filter(({ life }) => life.phase.peek() !== 'ending')
+  const own = alive.filter(({ plan }) => toGroup(plan.owner) === 'node')
+  return own.length > 0 ? own : alive
 }
 
 async function someListens(engines: readonly Settling[]): Promise<boolean> {

@@ -79,7 +79,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     // A pass waits for nothing but the disk; a disk that hangs must not hold up the end.
     await Promise.race([loop.ended, clock.wait(5000)])
     await endEngines(intent, { ...deps, clock, roster, book, adopt: body.adopt })
-    await Promise.race([launches.finish(intent), clock.wait(2000)])
+    await Promise.race([launches.finish(intent, roster.members.peek()), clock.wait(2000)])
     state.status.set('off', intent === 'restart' ? 'left for the next daemon' : 'ended')
   }
   let ended: Promise<void> | undefined

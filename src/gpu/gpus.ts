@@ -6,13 +6,14 @@ import { type Clock, systemClock } from '../core/clock.ts'
 import type { Component } from '../core/component.ts'
 import type { Log } from '../core/log.ts'
 import { startLoop } from '../core/loop.ts'
+import { readProcStat } from '../core/proc.ts'
 import { createStatus, type StatusSignal } from '../core/status-signal.ts'
 import { isThrottled } from './health.ts'
 import type { GpuProcesses, Inventory } from './inventory.ts'
-import { createBaselines, type MemoryBack, untilMemoryBack } from './memory-back.ts'
+import { createBaselines, type MemoryBack, type MemoryLook, untilMemoryBack } from './memory-back.ts'
 import { createNvidiaSmi, type NvidiaSmi } from './nvidia-smi.ts'
 import { toGpuProblem } from './problems.ts'
-import { parseProcesses, type Row } from './query.ts'
+import { parseMemory, parseProcesses, type Row } from './query.ts'
 import { readInventory } from './read-inventory.ts'
 import { pickVisible } from './visible.ts'
 
@@ -22,8 +23,14 @@ export interface Gpus extends Component {
   /** Asks now; joins a question that has not begun yet. Never rejects. */
   refresh(): Promise<Inventory>
   processes(): Promise<GpuProcesses>
-  /** Waits until the memory of these GPUs (indices) is free again; `held` with pids where `abort` came first. */
-  memoryBack(gpus: readonly number[], abort: AbortSignal): Promise<MemoryBack>
+  /**
+   * Waits until the memory of these GPUs (indices) is proved free again, or in use by others; `held` where `abort` came first.
+   * @param how.onHeld told after each look that does not prove it
+   */
+  memoryBack(
+    gpus: readonly number[],
+    how: { abort: AbortSignal; onHeld?: (evidence: string) => void },
+  ): Promise<MemoryBack>
 }
 
 export type GpusDeps = {
@@ -70,15 +77,21 @@ export function startGpus(deps: GpusDeps): Gpus {
     inventory,
     refresh: ask,
     processes: () => askProcesses(smi, ending.signal),
-    memoryBack: (gpus, abort) =>
-      untilMemoryBack({
-        gpus,
+    async memoryBack(wanted, { abort, onHeld }) {
+      const found = await untilMemoryBack({
+        gpus: wanted,
         baselines,
         look: () => readMemory(smi, ending.signal),
         processes: () => askProcesses(smi, ending.signal),
+        isAlive: (pid) => readProcStat(pid) !== undefined,
         clock,
         abort: AbortSignal.any([abort, ending.signal]),
-      }),
+        onHeld,
+      })
+      // Whoever plans with these GPUs must see what the others hold.
+      if (found.kind === 'back' && found.others) void ask()
+      return found
+    },
     async end() {
       ending.abort()
       // Also a question that somebody else has asked: its nvidia-smi ends with it.
@@ -93,11 +106,12 @@ function createReader(smi: NvidiaSmi, clock: Clock) {
   return (abort: AbortSignal) => readInventory(smi, learned, { abort, clock })
 }
 
-async function readMemory(smi: NvidiaSmi, abort: AbortSignal): Promise<ReadonlyMap<number, number> | undefined> {
-  const answer = await smi.ask(['--query-gpu=index,memory.used', '--format=csv,noheader,nounits'], abort)
-  if (answer.kind !== 'ok') return undefined
-  const rows = answer.stdout.split('\n').map((line) => /^(\d+), (\d+)$/.exec(line.trim()))
-  return new Map(rows.flatMap((row) => (row ? [[Number(row[1]), Number(row[2])] as const] : [])))
+async function readMemory(smi: NvidiaSmi, abort: AbortSignal): Promise<MemoryLook> {
+  const answer = await smi.ask(['--query-gpu=index,uuid,memory.used', '--format=csv,noheader,nounits'], abort)
+  if (answer.kind === 'none') return { kind: 'none' }
+  if (answer.kind === 'invalid') return { kind: 'failed', why: answer.text.slice(0, 200) }
+  if (answer.kind === 'failed') return { kind: 'failed', why: `${answer.problem.title} (${answer.problem.evidence})` }
+  return parseMemory(answer.stdout)
 }
 
 async function askProcesses(smi: NvidiaSmi, abort: AbortSignal): Promise<GpuProcesses> {

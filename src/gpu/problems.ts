@@ -52,10 +52,6 @@ export const gpuProblems = {
     title: 'a GPU is slowed down by its hardware',
     remedy: 'check cooling and power of the host; on a cloud instance stop and start it to move to another host',
   },
-  'gpu-memory-held': {
-    title: 'GPU memory was not given back',
-    remedy: 'end the processes named in the evidence; without any, reset the GPU or reboot',
-  },
 } as const
 
 export type GpuProblemCode = keyof typeof gpuProblems

@@ -1,6 +1,7 @@
 // nvidia-smi's csv answers as values. Pure. Numbers are read tolerantly: [N/A], ERR!, [Unknown Error] are simply absent.
 import type { Gpu, GpuProcess, MigDevice } from './inventory.ts'
 import { judgeGpu } from './health.ts'
+import type { GpuUse, MemoryLook } from './memory-back.ts'
 
 /** A field and its older names; the first that the driver knows is asked. */
 const wantedFields: readonly (readonly string[])[] = [
@@ -74,6 +75,22 @@ export function toGpu(row: Row, migDevices: readonly MigDevice[]): Gpu | undefin
       computeCapability: textOf(row.get('compute_cap')),
     }),
   }
+}
+
+/** Rows of `index,uuid,memory.used`. A cell that is an error of the driver ([Unknown Error], [GPU requires reset]) is no look. */
+export function parseMemory(csv: string): MemoryLook {
+  const lines = csv.split('\n').filter((line) => line.trim() !== '')
+  const rows = lines.map((line) => /^(\d+), (\S+), (.+)$/.exec(line.trim()))
+  const gpus = new Map<number, GpuUse>()
+  for (const [at, row] of rows.entries()) {
+    const [, index, uuid, used] = row ?? []
+    const usedMiB = numberOf(used?.trim())
+    const isUncounted = /^\[?(N\/A|Not Supported)\]?$/i.test(used?.trim() ?? '')
+    if (index === undefined || uuid === undefined || (usedMiB === undefined && !isUncounted))
+      return { kind: 'failed', why: `memory in use: ${lines[at]?.slice(0, 200)}` }
+    gpus.set(Number(index), { uuid, usedMiB })
+  }
+  return { kind: 'known', gpus }
 }
 
 export function parseProcesses(csv: string): GpuProcess[] {

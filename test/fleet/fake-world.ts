@@ -1,6 +1,6 @@
 // Engines in memory that outlive the fleets that watch them, and the GPUs they hold: shows at once when a GPU is given twice or
 // a model loaded twice.
-import { signal } from '@preact/signals-core'
+import { signal, type Signal } from '@preact/signals-core'
 import type { Problem } from '../../src/api/status.ts'
 import type { DeadEngine, End, EngineLife, EngineSpec, Phase, Progress } from '../../src/engine/life.ts'
 import { equivalent } from '../../src/engine/args.ts'
@@ -8,8 +8,14 @@ import { Upstream } from '../../src/engine/upstream.ts'
 import { toGroup } from '../../src/fleet/wish.ts'
 import type { Lives } from '../../src/fleet/lives.ts'
 
-type FakeEngine = { id: string; spec: EngineSpec; phase: Phase; watchers: Set<FakeLife> }
-type FakeLife = { life: EngineLife; show: (phase: Phase, end?: { end: End; problem?: Problem }) => void }
+type FakeEngine = { id: string; spec: EngineSpec; phase: Phase; watchers: Set<FakeLife>; memoryKept?: boolean }
+type FakeLife = {
+  life: EngineLife
+  problem: Signal<Problem | undefined>
+  show: (phase: Phase, end?: { end: End; problem?: Problem }) => void
+}
+
+export const keptProblem: Problem = { code: 'gpu-memory-kept', title: 'kept', evidence: 'GPU 0', remedy: 'reboot' }
 
 export const crashProblem: Problem = { code: 'cuda-oom-test', title: 'crashed', evidence: 'boom', remedy: 'none' }
 
@@ -56,6 +62,17 @@ export class FakeWorld {
     })
   }
 
+  /** It crashed, and its GPU memory does not come back, which is a problem by now. */
+  keepMemory(engine: FakeEngine): void {
+    this.#set(engine, 'ending')
+    for (const one of engine.watchers) one.problem.value = keptProblem
+  }
+
+  memoryBack(engine: FakeEngine): void {
+    for (const one of engine.watchers) one.problem.value = undefined
+    this.#set(engine, 'gone', { end: { why: 'exited', code: 1 }, problem: crashProblem })
+  }
+
   explain(): void {
     for (const tell of this.#unexplained.splice(0)) tell()
   }
@@ -94,6 +111,7 @@ export class FakeWorld {
       hasPoc: true,
       state: 'loading',
     })
+    const problem = signal<Problem | undefined>(undefined)
     let parked = false
     const view = () => {
       const now = phase.peek()
@@ -105,7 +123,7 @@ export class FakeWorld {
       upstream,
       phase,
       progress: signal<Progress>({ stage: 'loading weights', percent: 50 }),
-      problem: signal(undefined),
+      problem,
       pid: 4711,
       adopted,
       logPath: '/dev/null',
@@ -127,10 +145,18 @@ export class FakeWorld {
         engine.watchers.delete(watcher)
         resolve({ end: { why: 'left' } })
       },
+      letGo: () => {
+        engine.memoryKept = true
+        this.#set(engine, 'gone', { end: { why: 'exited', code: 1 }, problem: crashProblem })
+      },
+      get memoryKept() {
+        return engine.memoryKept ?? false
+      },
       ended,
     }
     const watcher: FakeLife = {
       life,
+      problem,
       show: (next, end) => {
         phase.value = next
         view()
