@@ -21,19 +21,19 @@ export function createLaunchCalls(world: World) {
     /** Whatever it is answered. */
     post,
     /** It must be taken. */
-    async launch(body: Body): Promise<LaunchResponse> {
+    launch: async (body: Body): Promise<LaunchResponse> => {
       const { status, text } = await post(body)
       expect({ status, text }).toMatchObject({ status: 201 })
       return JSON.parse(text) as LaunchResponse
     },
     /** The text of a refusal. */
-    async refused(body: Body, status = 409): Promise<string> {
+    refused: async (body: Body, status = 409): Promise<string> => {
       const answer = await post(body)
       expect(answer).toMatchObject({ status })
       return (JSON.parse(answer.text) as { detail: string }).detail
     },
     look,
-    async list(terminal = false): Promise<LaunchResponse[]> {
+    list: async (terminal = false): Promise<LaunchResponse[]> => {
       const query = terminal ? '?include_terminal=true' : ''
       return JSON.parse((await ask(`${world.control}/launch${query}`)).text) as LaunchResponse[]
     },
@@ -47,7 +47,7 @@ export function createLaunchCalls(world: World) {
         throw new Error(`${(error as Error).message}: ${JSON.stringify(seen.last)}`, { cause: error })
       })
     },
-    async stop(id: string): Promise<LaunchResponse> {
+    stop: async (id: string): Promise<LaunchResponse> => {
       const answer = await ask(`${world.control}/stop/${id}`, { method: 'POST', ms: 40_000 })
       expect(answer).toMatchObject({ status: 200 })
       return JSON.parse(answer.text) as LaunchResponse

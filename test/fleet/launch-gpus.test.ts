@@ -162,3 +162,8 @@ test('a NUL, which no command line can carry, is refused at once; model is the m
 test.each(['hf_token', 'hf-tok'])('a secret that would be in a command line is refused with its remedy: %s', (key) => {
   expect(() => toArgs({ [key]: 'hf_abc' })).toThrow(/^extra_kwargs\.hf_token: set HF_TOKEN in the env file instead$/)
 })
+
+test('null and a flag in its place are no secret: a client that sends them as ever is served', () => {
+  expect(toArgs({ hf_token: null, seed: 1 }).args).toEqual(toArgs({ seed: 1 }).args)
+  expect(toArgs({ hf_token: true, seed: 1 }).args).toEqual(toArgs({ seed: 1 }).args)
+})

@@ -110,3 +110,16 @@ test("a broker may stop the node for good, and its GPUs are still no launch's", 
   await eventually('ended', () => world.alive().length === 0)
   await expect(fleet.launches.create(toAsk(null))).rejects.toMatchObject({ status: 409 })
 })
+
+test('a start of the node that wants nothing says why and what to do', async () => {
+  const waits = (await fleetBed({ inferenceNode: 'false' })).start()
+  await expect(waits.launches.startNode()).rejects.toMatchObject({
+    status: 409,
+    code: 'node-wants-nothing',
+    message: expect.stringMatching(/INFERENCE_NODE=false leaves the start of Test\/A to the broker/) as string,
+    remedy: expect.stringContaining('gonka-node launch Test/A') as string,
+  })
+  const bare = (await fleetBed({ model: '' })).start()
+  const told = expect.stringContaining('MODEL_NAME is not set') as string
+  await expect(bare.launches.startNode()).rejects.toMatchObject({ code: 'node-wants-nothing', message: told })
+})
