@@ -17,7 +17,9 @@ export function toLaunchArgs(
   request: Pick<LaunchRequest, 'model' | 'task' | 'extra_kwargs'>,
   gpus: number,
 ): LaunchArgs {
-  const given = Object.entries(request.extra_kwargs).map(([key, value]) => ({ key: toKey(key), value }))
+  const given = Object.entries(request.extra_kwargs)
+    .map(([key, value]) => ({ key: toKey(key), value }))
+    .filter((one) => !isToken(one))
   const named = new Set(given.map(({ key }) => key))
   const model = given.find(({ key }) => key === 'model')?.value ?? request.model
   if (typeof model !== 'string' || model.trim() === '')
@@ -45,10 +47,15 @@ function toKey(given: string): string {
     throw new Refusal('launch-argument-owned', 400, `extra_kwargs.${key} is decided by the daemon`, {
       remedy: `leave ${key} out`,
     })
-  // Every user of the machine can read a command line, and the record of a launch is kept.
-  if (key.startsWith('hf_t') && 'hf_token'.startsWith(key))
-    throw new Refusal('launch-argument-secret', 400, 'extra_kwargs.hf_token: set HF_TOKEN in the env file instead')
   return key
+}
+
+/** Every user of the machine can read a command line, and the record of a launch is kept. null, true and false are no secret; nothing needs them. */
+function isToken({ key, value }: { key: string; value: unknown }): boolean {
+  const isIts = key.startsWith('hf_t') && 'hf_token'.startsWith(key)
+  if (isIts && value !== null && typeof value !== 'boolean')
+    throw new Refusal('launch-argument-secret', 400, 'extra_kwargs.hf_token: set HF_TOKEN in the env file instead')
+  return isIts
 }
 
 /** argparse takes any beginning of a name, and vLLM `name.part` for a part: no option of vLLM is the beginning of one of these. */

@@ -77,7 +77,7 @@ export function createLaunchParts(deps: LaunchPartsDeps) {
   const { keepCount: count, keepAge: age, keepBytes: bytes } = config.launches
   const retention = createLaunchRetention({ records, limits: { count, age, bytes }, clock, log })
   sweepAlways(retention, deps)
-  return { node, gate, foreignMemory, retention }
+  return { node, gate, foreignMemory, retention, model: config.engine.model }
 }
 
 function sweepAlways(retention: LaunchRetention, { records, log, clock, ending }: LaunchPartsDeps): void {

@@ -26,6 +26,8 @@ export type LaunchesDeps = Omit<LaunchViewDeps, 'node' | 'pauses' | 'queue'> & {
   retention: LaunchRetention
   orders: OrdersDesk
   claim: ReadonlySignal<Claim>
+  /** MODEL_NAME */
+  model: string | undefined
   ending: AbortSignal
 }
 
@@ -56,7 +58,7 @@ export function startLaunches(deps: LaunchesDeps): Launches {
     },
     async startNode() {
       const held = node.response.peek()
-      if (!held) throw new Refusal('launch-unknown', 404, 'the node has no model of its own: MODEL_NAME is not set')
+      if (!held) throw refuseAbsent(deps.model)
       if (isTerminal(held.state) || held.state === 'stopping') orders.resume()
       return get(node.id())
     },
@@ -105,4 +107,19 @@ function refuseNode(id: string): Refusal {
   return new Refusal('launch-of-node', 409, `Launch ${id} is the model of this node; only force=true stops it`, {
     remedy: 'repeat it with force, and the node serves nothing until you start it again, whatever its broker orders',
   })
+}
+
+/** Nothing is held back that could be started again. */
+function refuseAbsent(model: string | undefined): Refusal {
+  const [why, remedy] =
+    model === undefined
+      ? [
+          'MODEL_NAME is not set',
+          'set MODEL_NAME in the env file, or launch a model beside it: gonka-node launch MODEL',
+        ]
+      : [
+          `INFERENCE_NODE=false leaves the start of ${model} to the broker, and it has ordered none`,
+          `remove INFERENCE_NODE=false from the env file, or launch it beside: gonka-node launch ${model}`,
+        ]
+  return new Refusal('node-wants-nothing', 409, `the node has no model of its own to start: ${why}`, { remedy })
 }
