@@ -22,12 +22,12 @@ export const launch: Verb = {
 --queue           waits for GPUs that are in use instead of failing
 --ttl 1h          stopped so long after it became ready
 --idle-stop 30m   stopped after so long without a request
--w, --wait        until it serves; stage and progress are shown on stderr. Ctrl-C leaves it loading
+-w, --wait        until it serves; stage and progress are shown on stderr. Ctrl-C leaves it loading and says so
 --timeout 20m     for --wait (default 60m); after it the launch goes on
 --node            the node's own model again, after \`gonka-node stop --force\`; without MODEL
 ${socketHelp}
 
-Exit status 1 when it is refused, or with --wait when it failed or did not serve in time.`,
+Exit status 1 when it is refused, or with --wait when it failed or did not serve in time; 130 after Ctrl-C.`,
   options: {
     ...socketOption,
     gpus: { type: 'string' },

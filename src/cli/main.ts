@@ -16,10 +16,7 @@ export async function runCommand(argv: readonly string[], out: Output): Promise<
   const [name, ...rest] = argv
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') return help(rest[0], out)
   if (name === '--version' || name === '-V') return runCommand(['version'], out)
-  if (!isVerb(name)) {
-    out.complain(`gonka-node: "${name}" is no command; \`gonka-node help\` lists them`)
-    return exits.usage
-  }
+  if (!isVerb(name)) return complainOf(name, out)
   const verb = await verbs[name]()
   try {
     const parsed = parseArgs({
@@ -36,16 +33,34 @@ export async function runCommand(argv: readonly string[], out: Output): Promise<
       out,
     })
   } catch (error) {
-    return explain(error, name, verb, out)
+    return await explain(error, name, verb, out)
   }
 }
 
-function explain(error: unknown, name: string, verb: Verb, out: Output): number {
+async function complainOf(name: string, out: Output): Promise<number> {
+  const { pickNearestWord } = await import('../core/edit-distance.ts')
+  const nearest = pickNearestWord(name, [...Object.keys(verbs), 'help'])
+  const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
+  out.complain(`gonka-node: "${name}" is no command${hint}\n\`gonka-node help\` lists them`)
+  return exits.usage
+}
+
+/** parseArgs explains how a word with a dash is a positional argument, which is hardly ever what was meant. */
+async function complainOfFlag(message: string, verb: Verb): Promise<string> {
+  const [, flag] = /^Unknown option '(-[^']*)'/.exec(message) ?? []
+  if (flag === undefined) return message
+  const { pickNearestWord } = await import('../core/edit-distance.ts')
+  const nearest = flag.startsWith('--') && pickNearestWord(flag.slice(2), ['help', ...Object.keys(verb.options)])
+  return `${flag} is unknown${nearest ? `; did you mean --${nearest}?` : ''}`
+}
+
+async function explain(error: unknown, name: string, verb: Verb, out: Output): Promise<number> {
   if (
     error instanceof UsageError ||
     (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
   ) {
-    out.complain(`gonka-node ${name}: ${error.message}\nusage: gonka-node ${name} ${verb.usage}`)
+    const what = error instanceof UsageError ? error.message : await complainOfFlag(error.message, verb)
+    out.complain(`gonka-node ${name}: ${what}\nusage: gonka-node ${name} ${verb.usage}`)
     return exits.usage
   }
   if (error instanceof Refusal) {
@@ -57,6 +72,7 @@ function explain(error: unknown, name: string, verb: Verb, out: Output): number 
 }
 
 async function help(name: string | undefined, out: Output): Promise<number> {
+  if (name !== undefined && !name.startsWith('-') && !isVerb(name) && name !== 'help') return complainOf(name, out)
   if (name !== undefined && isVerb(name)) {
     const verb = await verbs[name]()
     out.write(
@@ -74,5 +90,5 @@ async function help(name: string | undefined, out: Output): Promise<number> {
     return `  ${String(exits[key as keyof typeof exits]).padEnd(12)}${meaning}`
   })
   out.write(`Exit status:\n${statuses.join('\n')}\n\n\`gonka-node COMMAND --help\` says more.\n`)
-  return name === undefined || name.startsWith('-') ? exits.ok : exits.usage
+  return exits.ok
 }

@@ -1,6 +1,7 @@
 // Which launch a person means: its id, the beginning of it, or its name.
 import type { LaunchResponse } from '../api/launches.ts'
 import { isTerminal } from '../api/launches.ts'
+import { pickNearestWord } from '../core/edit-distance.ts'
 import { Refusal } from '../core/errors.ts'
 import { ask } from './socket-client.ts'
 
@@ -15,7 +16,8 @@ export function pickLaunch(all: readonly LaunchResponse[], word: string): Launch
   const living = named.find(({ state }) => !isTerminal(state)) ?? named.at(-1)
   const begun = all.filter(({ launch_id }) => launch_id === word || (word.length >= 4 && launch_id.startsWith(word)))
   const found = living ?? begun[0]
-  const remedy = '`gonka-node launches --all` lists them'
+  const nearest = found ? undefined : pickNearestWord(word, [...new Set(all.flatMap(({ name }) => name ?? []))])
+  const remedy = `${nearest === undefined ? '' : `did you mean ${nearest}? `}\`gonka-node launches --all\` lists them`
   if (!found) throw new Refusal('no-such-launch', 404, `no launch has the id or name "${word}"`, { remedy })
   if (!living && begun.length > 1) {
     const ids = begun.map(({ launch_id }) => launch_id).join(', ')

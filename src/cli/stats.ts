@@ -1,6 +1,7 @@
 // `gonka-node stats`
 import { setTimeout as wait } from 'node:timers/promises'
 import type { SystemStats } from '../api/stats.ts'
+import { askThrough } from './ask-through.ts'
 import { ask } from './socket-client.ts'
 import { pickSocket, socketHelp, socketOption } from './socket-path.ts'
 import { renderTable } from './table.ts'
@@ -14,12 +15,15 @@ ${socketHelp}`,
   options: { ...socketOption, watch: { type: 'boolean', short: 'w' }, json: { type: 'boolean' } },
   positionals: 0,
   async run({ flags, out }) {
+    const socket = pickSocket(flags)
+    let found = await ask<SystemStats>(socket, 'GET /stats')
     for (;;) {
-      const found = await ask<SystemStats>(pickSocket(flags), 'GET /stats')
       const clear = flags['watch'] && out.colours ? '\u001B[H\u001B[2J' : ''
       out.write(flags['json'] ? `${JSON.stringify(found)}\n` : clear + renderStats(found))
       if (!flags['watch']) return exits.ok
       await wait(2000)
+      // A daemon that is being restarted is waited for.
+      found = await askThrough<SystemStats>(socket, 'GET /stats')
     }
   },
 }

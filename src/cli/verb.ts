@@ -48,6 +48,7 @@ export const exits = {
   software: 70,
   busy: 75,
   configuration: 78,
+  interrupted: 130,
 } as const
 
 /** For help and README. */
@@ -59,4 +60,5 @@ export const exitMeanings: Record<keyof typeof exits, string> = {
   software: 'a bug, with its stack',
   busy: 'another daemon has the state folder',
   configuration: 'the configuration is wrong (`run`: and there never was a good one)',
+  interrupted: 'Ctrl-C while `launch --wait` waited: the launch goes on',
 }

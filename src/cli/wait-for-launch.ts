@@ -11,6 +11,10 @@ type Waiting = { socket: string; id: string; /** ms */ timeout: number; call: In
 export async function waitForLaunch({ socket, id, timeout, call: { flags, out } }: Waiting): Promise<number> {
   const end = performance.now() + timeout
   const show = createProgress(flags['json'] ? undefined : process.stderr)
+  using _ = onInterrupt(() => {
+    show.end()
+    out.complain(`launch ${toShortId(id)} goes on; \`gonka-node stop ${toShortId(id)}\` stops it`)
+  })
   for (;;) {
     const now = await askThrough<LaunchResponse>(socket, `GET /launches/one?id=${encodeURIComponent(id)}`)
     show(now)
@@ -28,6 +32,16 @@ export async function waitForLaunch({ socket, id, timeout, call: { flags, out } 
     }
     await wait(250)
   }
+}
+
+/** Ctrl-C ends the waiting, and nothing else. */
+function onInterrupt(tell: () => void): Disposable {
+  const end = () => {
+    tell()
+    process.exit(exits.interrupted)
+  }
+  process.once('SIGINT', end)
+  return { [Symbol.dispose]: () => void process.off('SIGINT', end) }
 }
 
 /** One line that is written over again on a terminal; elsewhere a line for each new stage. */

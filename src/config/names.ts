@@ -1,4 +1,5 @@
 // Every name that we know, and which unknown ones resemble them.
+import { editDistance } from '../core/edit-distance.ts'
 import { engineVariable } from './engine-env.ts'
 import { fields } from './field-table.ts'
 import { unusedVariables } from './unused-variables.ts'
@@ -28,26 +29,3 @@ export function pickNearest(name: string, from: 'file' | 'environment'): string 
   if (best && best.distance <= patience) return best.name
   return isOwn ? best?.name : undefined
 }
-
-/** Insertions, deletions, replacements and swaps of neighbours. Upper and lower case differ by one for the whole name. */
-export function editDistance(left: string, right: string): number {
-  if (left !== right && left.toUpperCase() === right.toUpperCase()) return 1
-  const rows: number[][] = [Array.from({ length: right.length + 1 }, (_, at) => at)]
-  for (let i = 1; i <= left.length; i += 1) {
-    const row = [i]
-    for (let j = 1; j <= right.length; j += 1) {
-      const same = left[i - 1] === right[j - 1]
-      const swap = i > 1 && j > 1 && left[i - 1] === right[j - 2] && left[i - 2] === right[j - 1]
-      row[j] = Math.min(
-        at(rows, i - 1, j) + 1,
-        (row[j - 1] ?? 0) + 1,
-        at(rows, i - 1, j - 1) + (same ? 0 : 1),
-        swap ? at(rows, i - 2, j - 2) + 1 : Infinity,
-      )
-    }
-    rows.push(row)
-  }
-  return at(rows, left.length, right.length)
-}
-
-const at = (rows: readonly number[][], i: number, j: number) => rows[i]?.[j] ?? 0
