@@ -1,7 +1,7 @@
 // The prompts of one call: begun in order as the desk allows, finished in any, delivered in order.
 import { onAbort } from '../core/abort.ts'
 import type { Desk, Line } from './desk.ts'
-import type { Share } from './look-ahead.ts'
+import { costOf, type Share } from './look-ahead.ts'
 
 /** Where results go, encoded. */
 export interface Outlet {
@@ -20,8 +20,8 @@ export type BatchPlan = {
   share: Share
 }
 
-/** Before the first result tells better. */
-const usualSize = 4096
+/** Before the first result tells better: with it a call may begin as many as one engine takes. */
+const usualCost = 4096
 
 /** Resolves when everything is written. @throws the first failure, after which nothing runs any more; the abort's reason */
 export function runBatch(plan: BatchPlan, abort: AbortController): Promise<void> {
@@ -41,10 +41,10 @@ class Batch implements Line {
   readonly #ends: Ends
   /** Done and not yet written, by place. */
   readonly #done = new Map<number, Buffer>()
+  readonly #goOn = () => this.proceed()
   #begun = 0
-  #running = 0
   #written = 0
-  #estimate = usualSize
+  #estimate = usualCost
   #over = false
 
   constructor(plan: BatchPlan, abort: AbortController, ends: Ends) {
@@ -56,10 +56,7 @@ class Batch implements Line {
   wants(): boolean {
     if (this.#over || this.#begun === this.#plan.count) return false
     if (this.#abort.signal.aborted) return false
-    const { outlet, share } = this.#plan
-    // One at a time always goes on, whatever the others hold.
-    const hasNothing = this.#running === 0 && this.#done.size === 0 && !outlet.isBehind
-    return hasNothing || !share.isFull
+    return this.#plan.share.hasRoom(this.#goOn)
   }
 
   async begin(): Promise<void> {
@@ -67,7 +64,6 @@ class Batch implements Line {
     const place = this.#begun
     const estimate = this.#estimate
     this.#begun += 1
-    this.#running += 1
     share.add(estimate)
     try {
       const bytes = await ask(place, this.#abort.signal)
@@ -75,7 +71,6 @@ class Batch implements Line {
     } catch (error) {
       this.fail(error)
     } finally {
-      this.#running -= 1
       share.free(estimate)
     }
     this.proceed()
@@ -99,18 +94,17 @@ class Batch implements Line {
       this.#written += 1
       // From here on the outlet counts them.
       outlet.write(bytes)
-      share.free(bytes.length)
+      share.free(costOf(bytes))
     }
     if (this.#written === count) return this.#end(this.#ends.resolve)
-    if (this.wants()) return desk.offer(this)
-    if (this.#begun < count) share.whenSpare(() => this.proceed())
+    if (this.wants()) desk.offer(this)
   }
 
   #keep(place: number, bytes: Buffer): void {
-    this.#estimate = Math.max(bytes.length, 1)
+    this.#estimate = costOf(bytes)
     if (this.#over) return
     this.#done.set(place, bytes)
-    this.#plan.share.add(bytes.length)
+    this.#plan.share.add(costOf(bytes))
   }
 
   fail(error: unknown): void {
@@ -124,7 +118,7 @@ class Batch implements Line {
     if (this.#over) return
     this.#over = true
     this.#plan.desk.leave(this)
-    for (const bytes of this.#done.values()) this.#plan.share.free(bytes.length)
+    for (const bytes of this.#done.values()) this.#plan.share.free(costOf(bytes))
     this.#done.clear()
     tell()
   }

@@ -1,9 +1,10 @@
 // How a call ends when it does not end well: grpc-js takes `code` and `details` of what a handler gives it.
 
-/** The codes of A1.8, and ours for a guesser of keys; the numbers are gRPC's. */
+/** The codes of A1.8, and ours for guessers of keys, for too much at once and for deadlines; the numbers are gRPC's. */
 export const callCodes = {
   CANCELLED: 1,
   INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,

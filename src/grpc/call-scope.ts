@@ -27,12 +27,14 @@ export function openScope(call: ServerCall): CallScope {
   const state = { over: false }
   const leave = (): void => {
     // Every call is 'cancelled' at its end, however it ended.
-    if (!state.over) abort.abort(new CallError('CANCELLED', 'the client left or its deadline passed'))
+    if (!state.over) abort.abort(new CallError('CANCELLED', 'the client left'))
   }
+  // In the words of grpc-js, whose own timer may be a moment later.
+  const expire = (): void => abort.abort(new CallError('DEADLINE_EXCEEDED', 'Deadline exceeded'))
   call.on('cancelled', leave)
   if (call.cancelled) leave()
   const left = Number(call.getDeadline()) - Date.now()
-  const timer = Number.isFinite(left) ? setTimeout(leave, Math.min(Math.max(left, 0), longestTimer)) : undefined
+  const timer = Number.isFinite(left) ? setTimeout(expire, Math.min(Math.max(left, 0), longestTimer)) : undefined
   return {
     abort,
     [Symbol.dispose]() {

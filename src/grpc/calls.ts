@@ -2,62 +2,86 @@
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
 import { messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import { createAdmission } from './admission.ts'
 import { CallError } from './call-error.ts'
-import { openScope } from './call-scope.ts'
+import { openScope, type ServerCall } from './call-scope.ts'
+import type { EncodedRequest } from './encoded-request.ts'
 import { EngineRefused } from './engine-answer.ts'
-import { createLookAhead, unbounded } from './look-ahead.ts'
+import { createLookAhead, type LookAhead, type Share } from './look-ahead.ts'
 import { createMessageOutlet, createStreamOutlet } from './outlets.ts'
-import type { Run, Work } from './work.ts'
+import type { Destination, Run, Work } from './work.ts'
 
-/** Bytes computed ahead of readers: a few hundred embeddings each, and no more than the daemon can spare over all. */
-const lookAheadBounds = { each: 4 * 2 ** 20, all: 128 * 2 ** 20 }
+/** What the daemon can spare, in bytes and over all calls; each bound is reached by clients in the wrong alone. */
+const usualBounds: CallBounds = {
+  // Two connections full of calls, and two requests of the longest.
+  admission: { calls: 8192, bytes: 512 * 2 ** 20 },
+  // A few hundred embeddings each.
+  streams: { each: 4 * 2 ** 20, all: 128 * 2 ** 20 },
+  // One answer of the longest, or many of usual ones.
+  messages: { all: 256 * 2 ** 20 },
+}
+
+export type CallBounds = {
+  /** Calls in flight and their requests; more are refused. */
+  admission: { calls: number; bytes: number }
+  /** Computed and not yet read by the clients of streams; prompts wait. */
+  streams: { each: number; all: number }
+  /** Answers that come as one message, until they are read; prompts wait. */
+  messages: { all: number }
+}
 
 export type Calls = { inference: UntypedServiceImplementation; tokens: UntypedServiceImplementation }
 
-export function createCalls(work: Work, log: Log): Calls {
-  const lookAhead = createLookAhead(lookAheadBounds)
+type Received<T> = ServerCall & { readonly request: EncodedRequest<T> }
+
+export function createCalls(work: Work, log: Log, bounds: CallBounds = usualBounds): Calls {
+  const admission = createAdmission(bounds.admission)
+  const streams = createLookAhead({ ...bounds.streams, passes: 'idle' })
+  const messages = createLookAhead({ ...bounds.messages, each: Infinity, passes: 'first' })
   const toError = (error: unknown, failed: string): CallError => {
     if (error instanceof CallError) return error
     if (!(error instanceof EngineRefused)) log.error({ err: error }, `${failed}: ${messageOf(error)}`)
     return new CallError('INTERNAL', `${failed}: ${messageOf(error)}`)
   }
 
-  async function answer<T>(call: ServerUnaryCall<T, Buffer>, run: Run<T>, failed: string): Promise<Buffer> {
+  /** Resolves when all is written. @throws what the run throws, or why the call is not taken */
+  async function carryOut<T>(call: Received<T>, run: Run<T>, to: Destination): Promise<void> {
     using scope = openScope(call)
-    const outlet = createMessageOutlet()
+    using _place = admission.admit(call.request.costWithin(bounds.admission.bytes))
+    await run(call.request.take(), to, scope.abort)
+  }
+
+  async function answer<T>(call: ServerUnaryCall<EncodedRequest<T>, Buffer>, run: Run<T>, failed: string) {
+    const share = openShare(messages, call)
+    const outlet = createMessageOutlet(share)
     try {
-      await run(call.request, { outlet, share: unbounded }, scope.abort)
+      await carryOut(call, run, { outlet, share })
       return outlet.toMessage()
     } catch (error) {
       throw toError(error, failed)
     }
   }
 
-  async function stream<T>(call: ServerWritableStream<T, Buffer>, run: Run<T>, failed: string): Promise<void> {
-    using scope = openScope(call)
-    const share = lookAhead.share()
-    const outlet = createStreamOutlet(call, share)
-    // Also after a good end: what the client has not read by then counts until it has.
-    call.on('cancelled', () => outlet.close())
+  async function stream<T>(call: ServerWritableStream<EncodedRequest<T>, Buffer>, run: Run<T>, failed: string) {
+    const share = openShare(streams, call)
     try {
-      await run(call.request, { outlet, share }, scope.abort)
+      await carryOut(call, run, { outlet: createStreamOutlet(call, share), share })
       call.end()
     } catch (error) {
-      outlet.close()
       call.emit('error', toError(error, failed))
     }
   }
 
   const unary =
     <T>(run: Run<T>, failed: string) =>
-    (call: ServerUnaryCall<T, Buffer>, reply: sendUnaryData<Buffer>): void =>
+    (call: ServerUnaryCall<EncodedRequest<T>, Buffer>, reply: sendUnaryData<Buffer>): void =>
       void answer(call, run, failed).then(
         (message) => reply(null, message),
         (error: CallError) => reply(error),
       )
   const streamed =
     <T>(run: Run<T>, failed: string) =>
-    (call: ServerWritableStream<T, Buffer>): void =>
+    (call: ServerWritableStream<EncodedRequest<T>, Buffer>): void =>
       void stream(call, run, failed)
 
   return {
@@ -69,4 +93,12 @@ export function createCalls(work: Work, log: Log): Calls {
     },
     tokens: { TokenStream: streamed(work.tokens, 'Generation stream failed') },
   }
+}
+
+/** Every call is 'cancelled' once the client has read its end, or has left: until then what it has not read counts. */
+function openShare(lookAhead: LookAhead, call: ServerCall): Share {
+  const share = lookAhead.share()
+  call.on('cancelled', () => share.end())
+  if (call.cancelled) share.end()
+  return share
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { ServiceDefinition } from '@grpc/grpc-js'
 import { load, type MessageTypeDefinition, type PackageDefinition } from '@grpc/proto-loader'
 import type { Completion, TokenChunk } from '../api/inference.ts'
+import { EncodedRequest } from './encoded-request.ts'
 
 export type Definitions = {
   inference: ServiceDefinition
@@ -55,11 +56,18 @@ function methodOf(service: ServiceDefinition, name: string): ServiceDefinition[s
   return method
 }
 
-/** Handlers hand over encoded messages: they are counted in bytes, and encoded one by one as results come. */
+/**
+ * Handlers get and hand over encoded messages: they are counted in bytes, decoded when there is room, and encoded one by one as results
+ * come.
+ */
 function toEncoded(service: ServiceDefinition): ServiceDefinition {
   const methods = Object.entries(service).map(([name, method]) => [
     name,
-    { ...method, responseSerialize: (message: Buffer) => message },
+    {
+      ...method,
+      requestDeserialize: (bytes: Buffer) => new EncodedRequest(bytes, method.requestDeserialize),
+      responseSerialize: (message: Buffer) => message,
+    },
   ])
   return Object.fromEntries(methods) as ServiceDefinition
 }

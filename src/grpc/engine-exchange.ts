@@ -9,14 +9,20 @@ export type EngineAsk = { path: string; body: string; port: number; abort: Abort
 
 export type EngineAnswer = { status: number; body: Buffer }
 
-/** Takes the bytes of a 200 as they come; `pause` and `resume` reach the engine through TCP. */
-export type ChunkSink = (chunk: Buffer, flow: { pause(): void; resume(): void }) => void
+/** Of one try; they reach the engine through TCP, and do nothing once the try is over. */
+export type Flow = { pause(): void; resume(): void }
+
+/** Takes the bytes of a 200 as they come. `open`: before each try. */
+export interface AnswerSink {
+  open(flow: Flow): void
+  take(chunk: Buffer): void
+}
 
 /** The answer of one prompt; 64 MiB are a completion of ten million tokens. */
 const longestAnswer = 64 * 2 ** 20
 
 /** @throws EngineBroke where the engine gave no whole answer; the abort's reason */
-export function askEngine(pool: ConnectionPool, ask: EngineAsk, turn: Turn, sink?: ChunkSink): Promise<EngineAnswer> {
+export function askEngine(pool: ConnectionPool, ask: EngineAsk, turn: Turn, sink?: AnswerSink): Promise<EngineAnswer> {
   return new Promise((resolve, reject) => {
     const exchange = new EngineExchange({ turn, sink, resolve, reject })
     const { path, port, abort } = ask
@@ -45,7 +51,7 @@ export class EngineBroke extends Error {
 
 type Ends = {
   turn: Turn
-  sink: ChunkSink | undefined
+  sink: AnswerSink | undefined
   resolve: (answer: EngineAnswer) => void
   reject: (error: Error) => void
 }
@@ -53,7 +59,7 @@ type Ends = {
 class EngineExchange implements Flight {
   readonly #ends: Ends
   readonly #chunks: Buffer[] = []
-  readonly #flow = { pause: () => this.#connection?.pause(this), resume: () => this.#connection?.resume(this) }
+  readonly #flow: Flow = { pause: () => this.#connection?.pause(this), resume: () => this.#connection?.resume(this) }
   #connection: EngineConnection | undefined
   #length = 0
   #status = 0
@@ -72,6 +78,7 @@ class EngineExchange implements Flight {
 
   board(connection: EngineConnection): void {
     this.#connection = connection
+    this.#ends.sink?.open(this.#flow)
   }
 
   sent(): void {}
@@ -112,7 +119,7 @@ class EngineExchange implements Flight {
   /** A throw of the sink ends the exchange with it, and is not taken for the engine's. */
   #pass(chunk: Buffer): void {
     try {
-      this.#ends.sink?.(chunk, this.#flow)
+      this.#ends.sink?.take(chunk)
     } catch (error) {
       this.abort(error as Error)
     }

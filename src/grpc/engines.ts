@@ -5,7 +5,7 @@ import type { Launches } from '../fleet/launches.ts'
 import { pickUpstream } from '../proxy/pick.ts'
 import { CallError } from './call-error.ts'
 import { EngineRefused } from './engine-answer.ts'
-import { askEngine, type ChunkSink, type EngineAnswer, EngineBroke } from './engine-exchange.ts'
+import { type AnswerSink, askEngine, type EngineAnswer, EngineBroke } from './engine-exchange.ts'
 import { createPools } from './pools.ts'
 
 export type PromptAsk<T> = {
@@ -14,7 +14,7 @@ export type PromptAsk<T> = {
   render: (upstream: Upstream) => string | Promise<string>
   /** @throws EngineRefused */
   parse: (answer: EngineAnswer) => T
-  sink?: ChunkSink
+  sink?: AnswerSink
 }
 
 export interface Engines {

@@ -1,7 +1,8 @@
-// Where the results of a call go: a stream whose reader may be slow, or one answer at the end.
+// Where the results of a call go: a stream whose reader may be slow, or one answer at the end. What lies here is counted in the call's
+// share until the client has read it.
 import type { Outlet } from './batch.ts'
 import { EngineRefused, encodeHead } from './engine-answer.ts'
-import type { Share } from './look-ahead.ts'
+import { costOf, type Share } from './look-ahead.ts'
 
 /** The part of grpc-js's server stream that we use. */
 export type CallStream = { write(message: Buffer, flushed: (error?: Error | null) => void): boolean }
@@ -9,35 +10,24 @@ export type CallStream = { write(message: Buffer, flushed: (error?: Error | null
 /** Of one call: enough to keep a connection busy. */
 const mostUnflushed = 256 * 1024
 
-export interface StreamOutlet extends Outlet {
-  /** The call is over: what was not flushed is not waited for. */
-  close(): void
-}
-
 /** Bytes count as held until HTTP/2 has taken them, which it does when the client reads. */
-export function createStreamOutlet(stream: CallStream, share: Share): StreamOutlet {
-  const state = { unflushed: 0, closed: false }
-  const outlet: StreamOutlet = {
+export function createStreamOutlet(stream: CallStream, share: Share): Outlet {
+  const state = { unflushed: 0 }
+  const outlet: Outlet = {
     onReady: () => {},
     get isBehind() {
       return state.unflushed >= mostUnflushed
     },
     write(bytes) {
-      if (state.closed) return
-      state.unflushed += bytes.length
-      share.add(bytes.length)
+      const cost = costOf(bytes)
+      state.unflushed += cost
+      share.add(cost)
       stream.write(bytes, () => {
-        if (state.closed) return
         const wasBehind = outlet.isBehind
-        state.unflushed -= bytes.length
-        share.free(bytes.length)
+        state.unflushed -= cost
+        share.free(cost)
         if (wasBehind && !outlet.isBehind) outlet.onReady()
       })
-    },
-    close() {
-      if (state.closed) return
-      state.closed = true
-      share.free(state.unflushed)
     },
   }
   return outlet
@@ -47,11 +37,11 @@ export function createStreamOutlet(stream: CallStream, share: Share): StreamOutl
 const longestMessage = 256 * 2 ** 20
 
 export interface MessageOutlet extends Outlet {
-  /** The encoded message: `repeated X = 1`. */
+  /** The encoded message: `repeated X = 1`. Once. */
   toMessage(): Buffer
 }
 
-export function createMessageOutlet(): MessageOutlet {
+export function createMessageOutlet(share: Share): MessageOutlet {
   const parts: Buffer[] = []
   const state = { length: 0 }
   return {
@@ -62,8 +52,9 @@ export function createMessageOutlet(): MessageOutlet {
       if (state.length > longestMessage) {
         throw new EngineRefused(`the answer is longer than ${longestMessage} bytes, use the stream`, false)
       }
+      share.add(costOf(bytes))
       parts.push(encodeHead(1, bytes.length), bytes)
     },
-    toMessage: () => Buffer.concat(parts),
+    toMessage: () => Buffer.concat(parts.splice(0)),
   }
 }

@@ -6,7 +6,7 @@ import type { Log } from '../core/log.ts'
 import type { Launches } from '../fleet/launches.ts'
 import type { AccessJudge } from '../http/access.ts'
 import { createAccess } from './access.ts'
-import { createCalls } from './calls.ts'
+import { type CallBounds, createCalls } from './calls.ts'
 import { loadDefinitions } from './definitions.ts'
 import { createHealth } from './health.ts'
 import { createReflection } from './reflection.ts'
@@ -16,6 +16,8 @@ export type GrpcServerDeps = {
   launches: Pick<Launches, 'get' | 'upstreams'>
   access: AccessJudge
   limitMessageSize: boolean
+  /** Others than the usual ones. */
+  bounds?: CallBounds
   log: Log
 }
 
@@ -44,11 +46,12 @@ export async function createGrpcServer({
   launches,
   access,
   limitMessageSize,
+  bounds,
   log,
 }: GrpcServerDeps): Promise<GrpcServer> {
   const definitions = await loadDefinitions()
   const work = createWork({ launches, definitions })
-  const calls = createCalls(work, log)
+  const calls = createCalls(work, log, bounds)
   const health = createHealth()
   const server = new grpc.Server({
     ...usualOptions,

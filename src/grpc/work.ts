@@ -67,13 +67,13 @@ export function createWork({ launches, definitions }: WorkDeps): Work {
           engines.ask({ ...embed, render: (upstream) => render(upstream, place) }, signal)
         return runBatch({ count: texts.length, ask, desk, ...to }, abort)
       }),
-    tokens: (request, { outlet }, abort) =>
+    tokens: (request, to, abort) =>
       at(toFacts(request), (desk) => {
         const render = createRender(engines, request, true)
         const rest = { ...generate(request), parse: parseStreamed }
         const ask: TokenPlan['ask'] = (place, sink, signal) =>
           engines.ask({ ...rest, render: (upstream) => render(upstream, place), sink }, signal)
-        return runTokens({ count: request.prompts.length, ask, encode: definitions.encodeToken, outlet, desk }, abort)
+        return runTokens({ count: request.prompts.length, ask, encode: definitions.encodeToken, desk, ...to }, abort)
       }),
     end: () => engines.end(),
   }

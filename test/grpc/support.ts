@@ -1,5 +1,6 @@
 // A gRPC listener over launches in memory, engines of plain node:http behind them, and a raw grpc-js client in front.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { connect, type OutgoingHttpHeaders } from 'node:http2'
 import * as grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { join } from 'node:path'
@@ -101,7 +102,7 @@ export type Call<T> = {
   outcome: Promise<Outcome<T>>
 }
 
-/** Streaming and unary methods alike: what came, and how it ended. */
+/** Streaming and unary methods alike: what came, and how it ended. A request of bytes is sent as it is. */
 export function call<T = Record<string, unknown>>(
   client: grpc.Client,
   method: Method,
@@ -109,17 +110,46 @@ export function call<T = Record<string, unknown>>(
   how: { metadata?: Record<string, string>; options?: grpc.CallOptions } = {},
 ): Call<T> {
   const { path, requestSerialize, responseDeserialize } = methodOf(method)
+  const serialize = (message: object) => (Buffer.isBuffer(message) ? message : requestSerialize(message))
   const metadata = new grpc.Metadata()
   for (const [name, value] of Object.entries(how.metadata ?? {})) metadata.set(name, value)
   const { options = { deadline: Date.now() + 30_000 } } = how
-  const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata, options)
+  const stream = client.makeServerStreamRequest(path, serialize, responseDeserialize, request, metadata, options)
   const messages: T[] = []
   stream.on('data', (message: T) => messages.push(message))
   stream.on('error', () => {})
   const outcome = new Promise<Outcome<T>>((resolve) => {
-    stream.on('status', ({ code, details }) => resolve({ messages, code, details }))
+    // What was read before the status may come after it.
+    const read = new Promise<void>((end) => stream.on('end', end))
+    stream.on('status', ({ code, details }) => {
+      const told = () => resolve({ messages, code, details })
+      if (code === grpc.status.OK) void read.then(told)
+      else told()
+    })
   })
   return { stream, messages, outcome }
 }
+
+/** A client of HTTP/2 alone: does nothing about its deadline, and reads nothing before it is asked to. */
+export function callRaw(port: number, method: Method, request: object, headers: OutgoingHttpHeaders = {}) {
+  const { path, requestSerialize } = methodOf(method)
+  const message = requestSerialize(request)
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(message.length, 1)
+  const session = connect(`http://127.0.0.1:${port}`)
+  onTestFinished(() => session.destroy())
+  session.on('error', () => {})
+  const usual = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' }
+  const stream = session.request({ ...usual, ...headers })
+  stream.on('error', () => {})
+  stream.end(Buffer.concat([head, message]))
+  return stream
+}
+
+/** For the launch `gen`, or `emb`. */
+export const toRequest = (method: Method, count: number): object =>
+  method.startsWith('Embed')
+    ? { launch_id: 'emb', texts: prompts(count) }
+    : { launch_id: 'gen', prompts: prompts(count) }
 
 export const prompts = (count: number): string[] => Array.from({ length: count }, (_, at) => `p${at}`)
