@@ -1,0 +1,98 @@
+// Eight rehearsal GPUs and the real daemon for random days of launches: engines that load at once, and eyes on their processes, their
+// memory and their shared memory that do not go through the daemon's own.
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { LaunchResponse } from '../../src/api/launches.ts'
+import { listProcesses } from '../../src/core/proc.ts'
+import { writeVenv } from '../../src/rehearsal/engine-venv.ts'
+import { writeProgram } from '../../src/rehearsal/program.ts'
+import { createLaunchCalls, standsAlone } from '../fleet/launch-calls.ts'
+import { startWorld, type World } from '../machine/world.ts'
+import { eventually } from '../support/eventually.ts'
+
+export const gpuCount = 8
+
+/** A process of an engine; `launch` is the id of its launch. */
+export type EngineProcess = { pid: number; launch: string; gpus: readonly number[] }
+
+export type RaceWorld = World &
+  ReturnType<typeof createLaunchCalls> & {
+    /** Keepers included. */
+    engineProcesses(): EngineProcess[]
+    /** Of engines of this world, in /dev/shm. */
+    segments(): string[]
+    /** Files of whoever holds GPU memory. */
+    holders(): string[]
+    untilUp(): Promise<void>
+  }
+
+/** @param end called when the world may go */
+export async function startRaceWorld(end: (then: () => Promise<void>) => void): Promise<RaceWorld> {
+  const folder = mkdtempSync(join(tmpdir(), 'gonka-races-'))
+  end(async () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
+  const tag = `psm_race${process.pid.toString(36)}${Math.random().toString(36).slice(2, 6)}`
+  // Compiled once: a start costs 0.17 s of CPU instead of 0.46 s.
+  const cache = { NODE_COMPILE_CACHE: join(folder, 'compiled') }
+  const python = await writeQuickEngine(folder, cache.NODE_COMPILE_CACHE, tag)
+  const world = await startWorld({
+    gpus: gpuCount,
+    engine: python,
+    start: false,
+    lastsUntil: end,
+    set: {
+      ...standsAlone,
+      REHEARSAL_LOAD_MS: '0',
+      REHEARSAL_INTERRUPT_MS: '20',
+      REHEARSAL_WATCHDOG_MS: '20',
+      VLLM_STOP_TIMEOUT_SECONDS: '9',
+    },
+  })
+  const smi = join(folder, 'nvidia-smi')
+  const knobs = { ...cache, REHEARSAL_GPU_STATE: world.machine.gpuState, REHEARSAL_SMI_GPUS: String(gpuCount) }
+  await writeProgram(smi, join(import.meta.dirname, '../../src/rehearsal/nvidia-smi.ts'), knobs)
+  await world.setEnv('NVIDIA_SMI_PATH', smi)
+  const calls = createLaunchCalls(world)
+  const untilUp = () => eventually('the daemon answers', () => calls.list().then(() => true), 60_000, 20).then(() => {})
+  world.start()
+  await untilUp()
+  await world.untilPart('gpu', 'is counted', ({ health }) => health === 'ok')
+  return {
+    ...world,
+    ...calls,
+    untilUp,
+    engineProcesses: () => listProcesses().flatMap(({ pid }) => readEngine(pid, world.machine.folder) ?? []),
+    segments: () => readdirSync('/dev/shm').filter((name) => name.startsWith(tag)),
+    holders: () => readdirSync(world.machine.gpuState).filter((name) => name.endsWith('.json')),
+  }
+}
+
+/** Has a segment open, as vLLM has; it stays behind in /dev/shm whatever ends it. */
+async function writeQuickEngine(folder: string, cache: string, tag: string): Promise<string> {
+  const python = await writeVenv(join(folder, 'venv'), 'stock')
+  const lines = readFileSync(python, 'utf8').split('\n')
+  const more = [`export NODE_COMPILE_CACHE='${cache}'`, `exec 9> /dev/shm/${tag}-$$`]
+  writeFileSync(python, [lines[0], ...more, ...lines.slice(1)].join('\n'))
+  return python
+}
+
+function readEngine(pid: number, folder: string): EngineProcess | undefined {
+  const environ = readEnviron(pid)
+  if (!environ.some((one) => one.includes(folder))) return undefined
+  const of = (name: string) => environ.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1)
+  const launch = /^launch-(.+)$/.exec(of('GONKA_LIFE') ?? '')?.[1]
+  return launch === undefined
+    ? undefined
+    : { pid, launch, gpus: (of('CUDA_VISIBLE_DEVICES') ?? '').split(',').map(Number) }
+}
+
+function readEnviron(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
+  } catch {
+    return []
+  }
+}
+
+/** Those that have GPUs, in the queue or not. */
+export const isQueued = (one: LaunchResponse): boolean => one.queue_position !== undefined
