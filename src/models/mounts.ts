@@ -1,5 +1,6 @@
 // What is mounted where (/proc/self/mountinfo), and which mount a path is on.
 import { readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 
 export type Mount = {
   /** `259:1` */
@@ -13,15 +14,32 @@ export async function readMounts(path = '/proc/self/mountinfo'): Promise<Mount[]
   return readFile(path, 'utf8').then(parseMounts, () => [])
 }
 
-/** `36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda1 rw`; blanks are written \040. Pure. */
+type Line = Mount & { id: string; parent: string; root: string }
+
+/**
+ * `36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda1 rw`; blanks are written \040. Without folders that are only
+ * bound onto themselves, as the sandbox of a unit does (ReadWritePaths=): nothing is mounted there. Pure.
+ */
 export function parseMounts(text: string): Mount[] {
-  return text.split('\n').flatMap((line) => {
-    const [before, after] = line.split(' - ')
-    const [, , device, , point] = (before ?? '').split(' ')
-    const [type, source] = (after ?? '').split(' ')
-    if (!device || !point || !type) return []
-    return [{ device, point: unescape(point), type, source: unescape(source ?? '') }]
-  })
+  const lines = text.split('\n').flatMap(parseLine)
+  const byId = new Map(lines.map((one) => [one.id, one]))
+  return lines
+    .filter((one) => !isSelfBind(one, byId.get(one.parent)))
+    .map(({ device, point, type, source }) => ({ device, point, type, source }))
+}
+
+function parseLine(line: string): Line[] {
+  const [before, after] = line.split(' - ')
+  const [id, parent, device, root, point] = (before ?? '').split(' ')
+  const [type, source] = (after ?? '').split(' ')
+  if (!id || !parent || !device || !root || !point || !type) return []
+  const paths = { root: unescape(root), point: unescape(point), source: unescape(source ?? '') }
+  return [{ id, parent, device, type, ...paths }]
+}
+
+function isSelfBind({ device, root, point }: Line, parent: Line | undefined): boolean {
+  if (!parent || parent.device !== device || parent.point === point) return false
+  return root === join(parent.root, relative(parent.point, point))
 }
 
 /** The mount that holds the path: the longest point above it, the last one where several are stacked. */

@@ -1,33 +1,41 @@
 // The process that reads weight files so that they are in the page cache: large plain reads, several at once, in load order.
-// On its own, because 16 blocking reads would fill the thread pool of whoever runs them. Reads its plan from stdin, prints the bytes read.
+// On its own, because 16 blocking reads would fill the thread pool of whoever runs them. Reads its plan from stdin, prints the bytes read,
+// and how many of them without a gap.
 import { type FileHandle, open } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { text } from 'node:stream/consumers'
 
-export type ReadPlan = { files: readonly { path: string; bytes: number }[]; readers: number }
+/** `from`: 0 where it is absent; `bytes`: so many from there. */
+export type ReadPlan = { files: readonly { path: string; from?: number; bytes: number }[]; readers: number }
 
 const readBytes = 1 << 20
 /** A reader's share: small enough that all work on the same file, which keeps the order; large enough for readahead. */
 const shareBytes = 32 << 20
 
-export async function readAll(plan: ReadPlan, told: (bytes: number) => void): Promise<number> {
-  const shares = plan.files.flatMap(({ path, bytes }) =>
+/** @param told all that was read, and what of it is without a gap from the first byte on */
+export async function readAll(plan: ReadPlan, told: (bytes: number, inOrder: number) => void): Promise<number> {
+  const all = plan.files.flatMap(({ path, from = 0, bytes }) =>
     Array.from({ length: Math.ceil(bytes / shareBytes) }, (_, at) => ({
       path,
-      from: at * shareBytes,
-      to: Math.min(bytes, (at + 1) * shareBytes),
+      from: from + at * shareBytes,
+      to: from + Math.min(bytes, (at + 1) * shareBytes),
+      isRead: false,
     })),
   )
-  const state = { bytes: 0 }
+  const left = [...all]
+  const state = { bytes: 0, first: 0, inOrder: 0 }
   const work = async () => {
     const buffer = Buffer.allocUnsafe(readBytes)
-    for (let share = shares.shift(); share; share = shares.shift()) {
+    for (let share = left.shift(); share; share = left.shift()) {
       const file = await open(share.path, 'r')
       try {
-        await readShare({ file, ...share, buffer }, (bytes) => told((state.bytes += bytes)))
+        await readShare({ file, ...share, buffer }, (bytes) => told((state.bytes += bytes), state.inOrder))
       } finally {
         await file.close()
       }
+      share.isRead = true
+      for (let next = all[state.first]; next?.isRead; next = all[(state.first += 1)])
+        state.inOrder += next.to - next.from
     }
   }
   await Promise.all(Array.from({ length: Math.max(1, plan.readers) }, work))
@@ -51,10 +59,10 @@ if (import.meta.main) {
   process.stdout.on('error', () => process.exit(1))
   const plan = JSON.parse(await text(process.stdin)) as ReadPlan
   const last = { at: 0 }
-  const bytes = await readAll(plan, (done) => {
+  const bytes = await readAll(plan, (done, inOrder) => {
     if (performance.now() - last.at < 500) return
     last.at = performance.now()
-    process.stdout.write(`${done}\n`)
+    process.stdout.write(`${done} ${inOrder}\n`)
   })
-  process.stdout.write(`${bytes}\n`)
+  process.stdout.write(`${bytes} ${bytes}\n`)
 }

@@ -42,6 +42,7 @@ export const modelProblems = {
   'model-cache-unwritable': {
     title: 'the model cache cannot be written',
     remedy: 'let the service user own HF_HOME and mount it read-write',
+    dependsOn: 'path-unwritable',
   },
   'model-removed': {
     title: 'the model was deleted by an API call',

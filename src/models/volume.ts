@@ -10,10 +10,14 @@ import { type DiskRoots, readVolume, systemRoots, type VolumeSettings, type Volu
 
 export interface Volume extends Component {
   readonly state: ReadonlySignal<VolumeState>
+  /** The volume came, unmounted, since the privileged step looked: that step should run again. Once per change. */
+  readonly mountWanted: ReadonlySignal<boolean>
 }
 
 export type VolumeDeps = {
   settings: VolumeSettings & { volumeTimeout: number }
+  /** How the privileged step found it, see toVolumeMark(); our own first look where there was none. */
+  before?: string | undefined
   log: Log
   clock?: Clock
   roots?: DiskRoots
@@ -24,11 +28,16 @@ export type VolumeDeps = {
 export function startVolume(deps: VolumeDeps): Volume {
   const { settings, log, clock = systemClock, roots = systemRoots, every = 1000 } = deps
   const state = signal<VolumeState>(settings.volume === undefined ? { kind: 'none' } : { kind: 'looking' })
+  const mountWanted = signal(false)
+  let last: Seen | undefined = deps.before === undefined ? undefined : { mark: deps.before, by: 'step' }
   const status = createStatus('looking for the data volume', clock)
   const ending = new AbortController()
   const began = clock.now()
   const look = async () => {
     const found = await readVolume(settings, roots)
+    const mark = toVolumeMark(found)
+    if (found.kind === 'not-mounted' && isNews(last, mark)) mountWanted.value = true
+    last = { mark, by: 'us' }
     const early = found.kind === 'missing' && clock.now() - began < settings.volumeTimeout
     const next: VolumeState = early ? { kind: 'looking' } : found
     if (JSON.stringify(next) === JSON.stringify(state.peek())) return
@@ -43,11 +52,27 @@ export function startVolume(deps: VolumeDeps): Volume {
     name: 'volume',
     status: status.signal,
     state,
+    mountWanted,
     async end() {
       ending.abort()
       await loop?.ended
     },
   }
+}
+
+/** What the privileged step leaves for us: `not-mounted` and on which device, so that a change can be told. Pure. */
+export const toVolumeMark = (state: VolumeState): string =>
+  state.kind === 'not-mounted' ? `${state.kind} ${state.device}` : state.kind
+
+type Seen = { mark: string; by: 'step' | 'us' }
+
+/**
+ * What the privileged step did not mount, or mounted where we do not see it, it would not the next time either: only what it
+ * missed is news to it.
+ */
+function isNews(last: Seen | undefined, mark: string): boolean {
+  if (last === undefined || last.mark === mark) return false
+  return last.by === 'us' || last.mark === 'missing'
 }
 
 function tell(status: StatusSignal, state: VolumeState, volume: string): void {

@@ -121,7 +121,7 @@ async function mounting(script: string) {
   await writeFile(mount, `#!/bin/sh\necho "$@" > ${folder}/args\n${script.replaceAll('$ROOT', folder)}\n`)
   await chmod(mount, 0o755)
   const settings = { volume: 'vol-0abc', volumeMount, volumeTimeout: 100 }
-  const state = await mountVolume({ settings, roots, mount })
+  const state = await mountVolume({ settings, roots, mount: [mount] })
   return { state, args: await readFile(join(folder, 'args'), 'utf8'), volumeMount, roots }
 }
 
