@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { judge, type Outcome, renderOutcome } from './outcome.ts'
+import { isPassed, judge, type Outcome, renderOutcome } from './outcome.ts'
 import type { BenchContext, BenchRow, Measured } from './row.ts'
 
 const { values: flags } = parseArgs({
@@ -31,7 +31,7 @@ try {
   await endAll()
 }
 writeReport(outcomes)
-process.exitCode = outcomes.every(({ good }) => good === true) ? 0 : 1
+process.exitCode = outcomes.every(isPassed) ? 0 : 1
 
 async function loadRows(): Promise<BenchRow[]> {
   const names = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.bench.ts'))

@@ -19,7 +19,7 @@ function startIdle(context: BenchContext) {
     await whenRegistered(world)
     await whenMarked(world, 'listening', 2)
     await wait(context.quick ? 3000 : 20_000)
-    return { pid, inference: world.ports.inference }
+    return { pid }
   })
 }
 
@@ -78,16 +78,22 @@ export const rows: readonly BenchRow[] = [
   },
 ]
 
-/** RSS after each fifth of 100,000 requests through the inference listener to real (rehearsal) engines; the same series for all turns. */
+/** RSS after each fifth of 100,000 requests through the inference listener to (rehearsal) engines: a daemon of its own for each turn. */
 function measureUnderLoad(context: BenchContext): Promise<number[]> {
-  return context.once('under load', async () => {
-    const { pid, inference } = await startIdle(context)
+  return context.once(`under load ${context.turn}`, async () => {
+    const world = await startWorld(context, 'load')
+    await forgetBefore(world)
+    const daemon = await startDaemon(context, world)
+    await whenRegistered(world)
+    await whenMarked(world, 'listening', 2)
+    const { inference } = world.ports
     const all: number[] = []
     const requests = context.quick ? 2000 : 20_000
     for (let part = 0; part < 5; part += 1) {
       await load({ port: inference, connections: 32, requests })
-      all.push(await readRssMb(pid))
+      all.push(await readRssMb(daemon.pid))
     }
+    await daemon.stop()
     context.log(`RSS after each fifth: ${all.map(Math.round).join(' ')} MB`)
     return all
   })

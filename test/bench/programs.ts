@@ -70,12 +70,17 @@ function readWorkersCpu(pid: number): number {
   return spent.reduce((sum, ns) => sum + ns, 0) / 1000
 }
 
-async function startNginx(context: BenchContext, upstream: number): Promise<{ port: number; pid: number } | undefined> {
+export function hasNginx(): boolean {
   try {
     execFileSync('nginx', ['-v'], { stdio: 'ignore' })
+    return true
   } catch {
-    return undefined
+    return false
   }
+}
+
+async function startNginx(context: BenchContext, upstream: number): Promise<{ port: number; pid: number } | undefined> {
+  if (!hasNginx()) return undefined
   const folder = mkdtempSync(join(tmpdir(), 'bench-nginx-'))
   const port = await freePort()
   const temps = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((one) => `${one}_temp_path ${folder}/${one};`)

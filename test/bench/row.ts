@@ -3,7 +3,8 @@
 export type BenchRow = {
   name: string
   unit: string
-  goal: { atMost: number } | { atLeast: number }
+  /** Absent: it is shown, and judged by another row. */
+  goal?: { atMost: number } | { atLeast: number }
   /** What it is compared with, by name; printed only where a measurement brought `compared`. */
   compare?: string
   /** One measurement. `undefined`: it cannot be measured here, with the reason logged. */

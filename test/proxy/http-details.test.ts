@@ -102,7 +102,7 @@ test('a length beside chunks is refused before anything reaches an engine', asyn
 })
 
 test('an upgrade is answered as the request that it also is, and no engine hears of it', async () => {
-  const asked: (string | undefined)[] = []
+  const asked: unknown[] = []
   const { upstream } = await startEngine((request, response) => {
     asked.push(request.headers.upgrade, request.headers.connection, request.headers['http2-settings'])
     sendText(response, 'plain')
