@@ -7,11 +7,11 @@ import { type Asked, call, sendCompletion, sendJson, startFront, startJsonEngine
 
 const streams = ['CompleteStream', 'EmbedStream', 'TokenStream'] as const
 
-const bounds: CallBounds = {
+const toBounds = (each: number): CallBounds => ({
   admission: { calls: 100, bytes: 2 ** 24 },
-  streams: { each: 256 * 1024, all: 1024 * 1024 },
+  streams: { each, all: 2 ** 20 },
   messages: { all: 2 ** 24 },
-}
+})
 
 /** 8 KB of each kind. */
 function answer(asked: Asked): void {
@@ -23,7 +23,7 @@ function answer(asked: Asked): void {
   response.end(`${event.repeat(8)}data: {"choices":[],"usage":{"prompt_tokens":3}}\n\ndata: [DONE]\n\n`)
 }
 
-async function startCounted() {
+async function startCounted(each: number) {
   const state = { asked: 0 }
   const upstream = await startJsonEngine((asked) => {
     state.asked += 1
@@ -41,13 +41,13 @@ async function startCounted() {
     })
     return state.asked
   }
-  return { ...(await startFront(launches, { bounds })), upstream, untilLeftAlone }
+  return { ...(await startFront(launches, { bounds: toBounds(each) })), upstream, untilLeftAlone }
 }
 
 test.each(streams)(
   '%s: many prompts and a reader that does not read; it gets all of it once it reads',
   async (method) => {
-    const { client, untilLeftAlone, upstream } = await startCounted()
+    const { client, untilLeftAlone, upstream } = await startCounted(2 ** 18)
     const { stream, messages, outcome } = call(client, method, toRequest(method, 1000))
     stream.pause()
     // 8 MB in all: 256 KiB ahead, as much on its way, and the windows of HTTP/2.
@@ -64,7 +64,7 @@ test.each(streams)(
 test.each(streams)(
   '%s: many calls that are not read have one bound, and one that is read gets on',
   async (method) => {
-    const { other, untilLeftAlone } = await startCounted()
+    const { other, untilLeftAlone } = await startCounted(2 ** 20)
     const unread = Array.from({ length: 12 }, () => call(other(), method, toRequest(method, 200)))
     for (const { stream } of unread) stream.pause()
     // Of 2400: 1 MiB ahead in all, a prompt of each, and the windows of 12 connections.
@@ -119,7 +119,9 @@ test('prompts of token streams that are not read take no places from other calls
   })
   const { client, other } = await startFront([{ launch_id: 'gen', upstreams: [upstream] }])
   // Of more prompts than an engine gets at once.
-  const unread = Array.from({ length: 5 }, () => call(client, 'TokenStream', toRequest('TokenStream', 300)))
+  const unread = Array.from({ length: 5 }, () =>
+    call(client, 'TokenStream', toRequest('TokenStream', 300), { options: {} }),
+  )
   for (const { stream } of unread) stream.pause()
   await eventually('the places to be taken', () => upstream.inFlight >= 1024)
   expect((await call(other(), 'Complete', toRequest('Complete', 3)).outcome).code).toBe(status.OK)
