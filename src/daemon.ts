@@ -1,7 +1,7 @@
 // One run of the daemon: from the configuration to the exit status. main.ts knows the parts, this file why they end.
 import { flushCompileCache } from 'node:module'
 import { judgeGiven } from './config/judge.ts'
-import { loadOrLastGood, type Startable } from './config/last-good.ts'
+import { loadOrLastGood, runDirOf, type Startable } from './config/last-good.ts'
 import { problemOf } from './config/config-part.ts'
 import { renderFinding } from './config/finding.ts'
 import type { Config } from './config/schema.ts'
@@ -12,6 +12,7 @@ import { Refusal, messageOf } from './core/errors.ts'
 import { createLog, type Log } from './core/log.ts'
 import { createSecrets } from './core/secrets.ts'
 import { until, watch } from './core/watch.ts'
+import { cameAfter, readPrepared } from './host/prepared.ts'
 import { pickStatePlace } from './host/spare-state.ts'
 import { takeStateLock, waitForStateLock, type StateLock } from './host/state-lock.ts'
 import { startSystemd, type Systemd } from './host/systemd.ts'
@@ -45,6 +46,13 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   const log = createLog({ level: config?.host.logLevel ?? 'info', secrets, journal })
   endOnBugs(log)
   const systemd = await startSystemd({ log: log.child({ part: 'systemd' }) })
+  if (systemd.active && (await isOpenedLater(loaded))) {
+    log.warn(
+      {},
+      'an env file came after `gonka-node prepare`, for root alone: starts again, so that it is opened to us',
+    )
+    return status.ok
+  }
   if (!config) return refuseToStart(loaded, systemd, say)
   const lock = await lockState(config, { log, say, systemd, signals })
   if (lock === 'busy') return isAskedToEnd(signals) ? status.ok : status.busy
@@ -105,6 +113,13 @@ function pickConfig(loaded: Startable): Config | undefined {
   if (loaded.kind === 'bad') return undefined
   const bare = judgeGiven(loaded.given).config
   return bare && { ...bare, listeners: { ...bare.listeners, nodeBind: '127.0.0.1' } }
+}
+
+/** user-data may write the file between the privileged step and us. Once: the next step has seen it. */
+async function isOpenedLater(loaded: Startable): Promise<boolean> {
+  const findings = loaded.kind === 'bad' || loaded.kind === 'last-good' ? loaded.problems : []
+  const forbidden = findings.filter(({ code }) => code === 'config-forbidden').map(({ where }) => where)
+  return forbidden.length > 0 && (await cameAfter(await readPrepared(runDirOf(loaded.given)), forbidden))
 }
 
 function refuseToStart(loaded: Startable, systemd: Systemd, say: (line: string) => void): number {

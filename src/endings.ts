@@ -31,7 +31,14 @@ export function catchSignals(): Signals {
   return { SIGTERM: count('SIGTERM'), SIGINT: count('SIGINT'), SIGHUP: count('SIGHUP') }
 }
 
-type Context = { node: GonkaNode; loaded: Startable; signals: Signals; systemd: Systemd; log: Log; abort: AbortSignal }
+type Context = {
+  node: Pick<GonkaNode, 'notice' | 'needsHelper' | 'showConfig'>
+  loaded: Startable
+  signals: Signals
+  systemd: Pick<Systemd, 'active' | 'intentOfJob'>
+  log: Log
+  abort: AbortSignal
+}
 
 export async function whenEnding(context: Context): Promise<Ending> {
   const side = new AbortController()

@@ -2,7 +2,7 @@
 // nodes, PoC, the inference listener (drains), tunnels, engines, and the node listener and the socket last.
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { computed, type ReadonlySignal } from '@preact/signals-core'
+import type { ReadonlySignal } from '@preact/signals-core'
 import { type ApiNodes, startApiNodes } from './api-nodes/api-nodes.ts'
 import { createPocStart } from './api-nodes/poc-start.ts'
 import type { Startable } from './config/last-good.ts'
@@ -30,7 +30,6 @@ import { type Notice, startReclaim } from './host/reclaim.ts'
 import type { Systemd } from './host/systemd.ts'
 import { toDevices } from './mlnode/gpu.ts'
 import { createNodeApp } from './mlnode/node-app.ts'
-import { readVolume } from './models/find-volume.ts'
 import { judgeCacheRoot } from './models/hf-home.ts'
 import { type Models, startModels } from './models/models.ts'
 import { startVolume } from './models/volume.ts'
@@ -38,6 +37,7 @@ import { type Poc, startPoc } from './poc/poc.ts'
 import { judgeDelivery } from './poc/progress.ts'
 import { isCallback } from './poc/relay.ts'
 import { createInferenceApp } from './proxy/inference-app.ts'
+import { startPreRead } from './pre-read.ts'
 import { createProxy } from './proxy/proxy.ts'
 import { warmProxy } from './proxy/warm.ts'
 import { createNonce, type Nonce } from './tunnel/nonce.ts'
@@ -48,8 +48,9 @@ import {
   everyUpstream,
   isServing,
   readProfile,
+  readVolumeBefore,
   startConfigPart,
-  startPreRead,
+  startPathsPart,
   toEngineDeps,
   toLocal,
   toMemoryBack,
@@ -83,7 +84,7 @@ export type NodeDeps = {
   doors: Doors
 }
 
-type Context = NodeDeps & { instanceId: string; part: (name: string) => Log }
+type Context = NodeDeps & { instanceId: string; volumeBefore: string | undefined; part: (name: string) => Log }
 
 export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const { config, loaded, log } = deps
@@ -93,12 +94,12 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const metadata = createMetadata({ url: config.host.metadataUrl })
   const [who, volumeBefore] = await Promise.all([
     settleIdentity({ stateDir: config.host.stateDir, trouble: deps.stateTrouble, metadata, log: part('identity') }),
-    readVolume(config.models),
+    readVolumeBefore(deps),
   ])
-  const context: Context = { ...deps, instanceId: who.identity.id, part }
+  const context: Context = { ...deps, instanceId: who.identity.id, volumeBefore, part }
 
   const engines = await startEngines(context)
-  const { gpus, volume, models, fleet } = engines
+  const { gpus, volume, models, fleet, caches } = engines
   const poc = startMining(context, fleet)
   const nonce = createNonce()
   answerDoors(context, { ...engines, poc, nonce })
@@ -115,8 +116,10 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
     ...control.socketRoutes,
   }
   const socket = startSocket({ path: join(config.host.runDir, 'control.sock'), routes, log: part('socket') })
-  const early = [settings, who.part, socket, node, ...control.parts, reclaim, gpus, volume, models]
-  const late = [...startPreRead(config, models, log), fleet.launches, fleet, tunnels, inference, grpc, poc, apiNodes]
+  const paths = startPathsPart({ config, given: loaded.given, volume: volume.state, caches, models }, part('paths'))
+  const early = [settings, who.part, socket, node, ...control.parts, reclaim, gpus, volume, paths, models]
+  const preRead = startPreRead(config, { models, fleet, log })
+  const late = [preRead, fleet.launches, fleet, tunnels, inference, grpc, poc, apiNodes]
   for (const one of [...early, ...late]) machine.add(one)
   const settled = areOpened([socket, node, inference, control.listener, grpc])
   until(settled, Boolean, within(60_000)).then(
@@ -127,16 +130,16 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
     machine,
     settled,
     notice: reclaim.notice,
-    needsHelper: computed(() => volumeBefore.kind !== 'not-mounted' && volume.state.value.kind === 'not-mounted'),
+    needsHelper: volume.mountWanted,
     showConfig: (changed) => settings.show(changed),
     checkAlive: () => (isClosed(node) ? 'the node listener is closed' : undefined),
   }
 }
 
 /** GPUs, model files, and the engines that need both. */
-async function startEngines({ config, instanceId, part }: Context) {
+async function startEngines({ config, instanceId, volumeBefore, part }: Context) {
   const gpus = startGpus({ nvidiaSmi: config.host.nvidiaSmi, visibleGpus: config.host.visibleGpus, log: part('gpus') })
-  const volume = startVolume({ settings: config.models, log: part('volume') })
+  const volume = startVolume({ settings: config.models, before: volumeBefore, log: part('volume') })
   const models = startModels({ settings: config.models, volume: volume.state, log: part('models') })
   const lives = createLives({
     ...toEngineDeps(config),
@@ -145,6 +148,7 @@ async function startEngines({ config, instanceId, part }: Context) {
     log: part('engine'),
   })
   const hfHome = await models.hfHome()
+  const caches = { hfHome, cacheRoot: judgeCacheRoot({ ...config.models, ...config.engine, hfHome }) }
   const fleet = startFleet({
     config,
     files: (ref) => models.files(ref),
@@ -154,10 +158,10 @@ async function startEngines({ config, instanceId, part }: Context) {
     gpuProcesses: () => gpus.processes(),
     instanceId,
     lives,
-    engineHome: { home: homedir(), hfHome, cacheRoot: judgeCacheRoot({ ...config.models, ...config.engine, hfHome }) },
+    engineHome: { home: homedir(), ...caches },
     log: part('fleet'),
   })
-  return { gpus, volume, models, fleet }
+  return { gpus, volume, models, fleet, caches }
 }
 
 function startMining({ config, doors: { bind }, part }: Context, fleet: Fleet): Poc {

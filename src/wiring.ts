@@ -24,9 +24,8 @@ import { readPrepared } from './host/prepared.ts'
 import { spareName } from './host/spare-state.ts'
 import type { Systemd } from './host/systemd.ts'
 import type { Launched } from './mlnode/deps.ts'
-import { readVolume, type VolumeState } from './models/find-volume.ts'
+import type { VolumeState } from './models/find-volume.ts'
 import type { Models } from './models/models.ts'
-import { startPageCache } from './models/page-cache.ts'
 import { judgePaired, pairServers } from './tunnel/pairing.ts'
 import type { Tunnels } from './tunnel/tunnels.ts'
 
@@ -46,9 +45,8 @@ export function startConfigPart(loaded: Startable): Component & { show(changed: 
 }
 
 /** As the privileged step found it; only systemd runs one before each start. */
-export async function readVolumeBefore({ config, systemd }: { config: Config; systemd: Systemd }): Promise<string> {
-  const prepared = systemd.active ? await readPrepared(config.host.runDir) : undefined
-  return prepared?.volume ?? (await readVolume(config.models)).kind
+export async function readVolumeBefore(deps: { config: Config; systemd: Systemd }): Promise<string | undefined> {
+  return deps.systemd.active ? (await readPrepared(deps.config.host.runDir))?.volume : undefined
 }
 
 type PathFacts = {
@@ -56,14 +54,29 @@ type PathFacts = {
   given: Given
   caches: { hfHome: string; cacheRoot: string | undefined }
   volume: ReadonlySignal<VolumeState>
+  models: Models
 }
 
-/** What lies on a volume that is not mounted is that volume's problem. */
-export function startPathsPart({ config, given, caches, volume }: PathFacts, log: Log): Component {
+/**
+ * What lies on a volume that is not mounted is that volume's problem; and many a volume comes with its model for everybody to
+ * read: HF_HOME is written only where the model is to be downloaded, or brings code along.
+ */
+export function startPathsPart({ config, given, caches, volume, models }: PathFacts, log: Log): Component {
+  const { engine } = config
   const written = listWritten(config, given, caches)
-  const onVolume = (path: string) => path.startsWith(`${config.models.volumeMount}/`)
-  const isThere = () => ['none', 'mounted'].includes(volume.peek().kind)
-  return startPaths({ paths: () => written.filter(({ path }) => isThere() || !onVolume(path)), log })
+  const files =
+    engine.model && engine.inferenceNode ? models.files(toModelRef({ model: engine.model }, engine)) : undefined
+  const facts = computed(() => ({
+    isMounted: ['none', 'mounted'].includes(volume.value.kind),
+    writesHfHome: engine.trustRemoteCode || (files !== undefined && files.value.kind !== 'ready'),
+  }))
+  const isWritten = ({ variable, path }: (typeof written)[number]) => {
+    const { isMounted, writesHfHome } = facts.peek()
+    if (!isMounted && path.startsWith(`${config.models.volumeMount}/`)) return false
+    return variable !== 'HF_HOME' || writesHfHome
+  }
+  const wake = computed(() => JSON.stringify(facts.value))
+  return startPaths({ paths: () => written.filter(isWritten), wake, log })
 }
 
 /** How this machine reaches its own listener. */
@@ -148,11 +161,4 @@ export function tunnelFor(tunnels: Tunnels, apiNodes: number, servers: number): 
 
 export function isServing(fleet: Fleet): ReadonlySignal<boolean> {
   return computed(() => fleet.upstreams.value.some(({ state }) => state.value === 'serving'))
-}
-
-/** Only for the model that the configuration names: what an order brings is loaded as it is read. */
-export function startPreRead({ engine, models: { readers }, host }: Config, models: Models, log: Log): Component[] {
-  if (!engine.model || !engine.inferenceNode) return []
-  const files = models.files(toModelRef({ model: engine.model }, engine))
-  return [startPageCache({ files, readers, stateDir: host.stateDir, log: log.child({ part: 'page-cache' }) })]
 }

@@ -1,16 +1,25 @@
 // `gonka-node prepare`: what needs root before each start of the daemon (ExecStartPre=+): env files that its group can read,
-// the model volume mounted. Never a reason not to start: the daemon says what is still missing.
-import { chmod, chown, mkdir, readdir, stat } from 'node:fs/promises'
+// the model volume mounted, the folders of the settings made and opened to the unit. Never a reason not to start: the daemon
+// says what is still missing.
+import { chmod, chown, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { judgeGiven } from '../config/judge.ts'
-import { pickPlaces, readSources, type ConfigPlaces } from '../config/sources.ts'
+import { loadOrLastGood, runDirOf } from '../config/last-good.ts'
+import type { Config } from '../config/schema.ts'
+import { pickPlaces, type ConfigPlaces } from '../config/sources.ts'
 import { messageOf } from '../core/errors.ts'
 import { plainEnv, runProgram } from '../core/run-program.ts'
+import { type Prepared, readFileMark, writePrepared } from '../host/prepared.ts'
+import { parseOwnUnit, readOwnCgroup } from '../host/systemd-job.ts'
+import { readVolume, systemRoots, type VolumeState } from '../models/find-volume.ts'
+import { toVolumeMark } from '../models/volume.ts'
+import { makeFolder, openPaths, type Owner } from './prepare-paths.ts'
 import { UsageError, exits, type Output, type Verb } from './verb.ts'
 
 export const prepare: Verb = {
   usage: '[--group GROUP]',
-  summary: 'as root, before the daemon: makes env files readable for it, mounts the model volume',
+  summary:
+    'as root, before the daemon: makes env files readable for it, mounts the model volume, opens the folders that settings name',
   help: `--group GROUP  who may read the env files: they become root:GROUP 0640 (default gonka)
 
 Run by gonka-node.service before each start; nobody else needs it. Ends 0 also when there is nothing to do.`,
@@ -20,14 +29,24 @@ Run by gonka-node.service before each start; nobody else needs it. Ends 0 also w
     if (process.getuid?.() !== 0) throw new UsageError('needs root')
     const places = pickPlaces(process.env)
     const owner = await readOwner(typeof flags['group'] === 'string' ? flags['group'] : 'gonka')
-    if (owner) await openEnvFiles(places, owner.gid, out)
+    const files = await listEnvFiles(places)
+    if (owner) await openEnvFiles(files, owner.gid, out)
     else out.complain('prepare: there is no such group: env files stay as they are')
-    await mountModels(places, owner, out)
+    // At once: what is written from now on is for the next step.
+    const marks = await readMarks(files)
+    // What a daemon started now would run on: with a bad edit, the last good configuration.
+    const loaded = await loadOrLastGood(places, undefined, false)
+    const config = 'config' in loaded ? loaded.config : judgeGiven(loaded.given).config
+    const volume = config ? await mountModels(config, owner, out) : { kind: 'none' as const }
+    if (config && owner) await openPaths({ config, given: loaded.given, volume: volume.kind, owner, out })
+    // By hand, it would pass for what the unit's own step saw.
+    if (parseOwnUnit(readOwnCgroup()) === unit)
+      await tell(runDirOf(loaded.given), { volume: toVolumeMark(volume), files: marks }, out)
     return exits.ok
   },
 }
 
-type Owner = { uid: number; gid: number }
+const unit = 'gonka-node.service'
 
 /** User and group of that name; the user is root where only the group is there. */
 async function readOwner(name: string): Promise<Owner | undefined> {
@@ -39,9 +58,15 @@ async function readOwner(name: string): Promise<Owner | undefined> {
   return gid === undefined ? undefined : { gid, uid: idOf(user) ?? 0 }
 }
 
-async function openEnvFiles({ file, folder }: ConfigPlaces, gid: number, out: Output): Promise<void> {
+async function listEnvFiles({ file, folder }: ConfigPlaces): Promise<string[]> {
   const dropIns = await readdir(folder).catch(() => [])
-  const paths = [file, ...dropIns.filter((name) => name.endsWith('.env')).map((name) => join(folder, name))]
+  return [file, ...dropIns.filter((name) => name.endsWith('.env')).map((name) => join(folder, name))]
+}
+
+const readMarks = async (files: readonly string[]) =>
+  Object.fromEntries(await Promise.all(files.map(async (path) => [path, await readFileMark(path)] as const)))
+
+async function openEnvFiles(paths: readonly string[], gid: number, out: Output): Promise<void> {
   for (const path of paths) {
     const found = await stat(path).catch(() => undefined)
     if (!found?.isFile() || (found.gid === gid && (found.mode & 0o777) === 0o640)) continue
@@ -55,22 +80,24 @@ async function openEnvFiles({ file, folder }: ConfigPlaces, gid: number, out: Ou
 }
 
 /** Without waiting for a disk that is not there: the daemon asks for us again when it appears. */
-async function mountModels(places: ConfigPlaces, owner: Owner | undefined, out: Output): Promise<void> {
-  const { given } = await readSources(places)
-  const config = judgeGiven(given).config
-  if (!config?.models.volume) return
-  const { mountVolume } = await import('../models/mount-volume.ts')
-  const state = await mountVolume({ settings: { ...config.models, volumeTimeout: 0 } })
-  if ('problem' in state && state.problem)
-    return out.complain(`prepare: ${state.problem.title}: ${state.problem.evidence}`)
-  if (state.kind !== 'mounted' || !owner) return
+async function mountModels({ models }: Config, owner: Owner | undefined, out: Output): Promise<VolumeState> {
+  if (!models.volume) return { kind: 'none' }
+  const { mountOnMachine, mountVolume } = await import('../models/mount-volume.ts')
+  const roots = { ...systemRoots, mountinfo: '/proc/1/mountinfo' }
+  const state = await mountVolume({ settings: { ...models, volumeTimeout: 0 }, roots, mount: mountOnMachine })
+  if ('problem' in state) out.complain(`prepare: ${state.problem.title}: ${state.problem.evidence}`)
   // The cache folders must be the service's; what is in them belongs to whoever put it there.
-  for (const name of ['huggingface', 'vllm-cache']) {
-    const path = join(config.models.volumeMount, name)
-    try {
-      if (await mkdir(path, { recursive: true })) await chown(path, owner.uid, owner.gid)
-    } catch (error) {
-      out.complain(`prepare: ${path}: ${messageOf(error)}`)
-    }
+  if (state.kind === 'mounted' && owner)
+    for (const name of ['huggingface', 'vllm-cache']) await makeFolder(join(models.volumeMount, name), owner, out)
+  // As the daemon will see it.
+  return readVolume(models, roots)
+}
+
+/** What we leave for the daemon; it runs without, too. */
+async function tell(runDir: string, seen: Prepared, out: Output): Promise<void> {
+  try {
+    await writePrepared(runDir, seen)
+  } catch (error) {
+    out.complain(`prepare: nothing can be left for the daemon: ${messageOf(error)}`)
   }
 }

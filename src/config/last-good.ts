@@ -117,8 +117,12 @@ async function writeLastGood(path: string, given: Given, machine: string): Promi
 const sameVariables = (left: Kept['variables'], right: Kept['variables']) =>
   JSON.stringify(left) === JSON.stringify(right)
 
-function stateDirOf(given: Given): string {
-  const field = hostSlice.shape.stateDir
-  const found = field.safeParse(given.get('STATE_DIRECTORY')?.value)
+const stateDirOf = (given: Given) => folderOf(hostSlice.shape.stateDir, given.get('STATE_DIRECTORY'))
+
+/** The run folder, also where the configuration is bad. */
+export const runDirOf = (given: Given): string => folderOf(hostSlice.shape.runDir, given.get('RUNTIME_DIRECTORY'))
+
+function folderOf(field: typeof hostSlice.shape.stateDir, setting: Setting | undefined): string {
+  const found = field.safeParse(setting?.value)
   return found.success ? found.data : field.parse(undefined)
 }

@@ -14,6 +14,10 @@ export const hostProblems = {
     title: 'the state folder cannot be written',
     remedy: 'free space on its disk, mount it read-write, and let the service user own STATE_DIRECTORY',
   },
+  'path-unwritable': {
+    title: 'a folder of the settings cannot be written',
+    remedy: 'do what the evidence says for each of them, or name another folder; it is looked at again every 30 s',
+  },
   'reclaim-notice': {
     title: 'this instance will be taken away',
     remedy: 'nothing: the node leaves in time; start another instance',

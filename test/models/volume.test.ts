@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { silentLog } from '../../src/core/log.ts'
@@ -73,6 +73,31 @@ test('a volume that is not there is waited for, then said to be missing, and tak
   expect(volume.status.peek().problem?.code).toBe('volume-not-mounted')
   await mounts('36 22 259:2 / /data rw - ext4 /dev/nvme1n1 rw\n')
   await until(volume.status, (one) => one.health === 'ok', bound())
+})
+
+test('a mount is wanted of the privileged step once for each change, and never for what that step could not do', async () => {
+  const { roots, attach } = await machine()
+  const start = (before?: string) => {
+    const settings = { volume: 'vol-0abc', volumeMount: '/data', volumeTimeout: 0 }
+    const started = startVolume({ settings, before, log: silentLog, roots, every: 20 })
+    onTestFinished(() => started.end('stop'))
+    return started
+  }
+  const isUnmounted = (one: ReturnType<typeof start>) => until(one.state, ({ kind }) => kind === 'not-mounted', bound())
+  const waiting = start('missing')
+  await until(waiting.state, ({ kind }) => kind === 'missing', bound())
+  expect(waiting.mountWanted.peek()).toBe(false)
+  await attach('nvme1n1', 'vol0abc', '259:2')
+  await until(waiting.mountWanted, Boolean, bound())
+  // The next daemon, after the step that could not mount it, or mounted it where we do not see it; and one without a step.
+  const later = [start('not-mounted /dev/nvme1n1'), start('mounted'), start()]
+  for (const one of later) await isUnmounted(one)
+  // It came between the step and the daemon.
+  await until(start('missing').mountWanted, Boolean, bound())
+  expect(later.map(({ mountWanted }) => mountWanted.peek())).toEqual([false, false, false])
+  // Another disk under that name is another chance.
+  await rename(join(roots.sys, 'class/block/nvme1n1'), join(roots.sys, 'class/block/nvme2n1'))
+  for (const { mountWanted } of later) await until(mountWanted, Boolean, bound())
 })
 
 test('another disk in its place is not taken for it', async () => {
@@ -156,6 +181,13 @@ test('HF_HOME is on the volume where there is one, else at home', async () => {
   const folder = await tempDir()
   await mkdir(join(folder, 'huggingface/hub'), { recursive: true })
   expect(await pickHfHome({ volumeMount: folder }, parseMounts(root))).toBe(`${folder}/huggingface`)
+})
+
+test('a folder that a sandbox binds onto itself is no mount', () => {
+  const bound = parseMounts(
+    `${root}40 22 259:1 /data /data rw - ext4 /dev/nvme0n1p1 rw\n41 22 259:1 /srv/x /x rw - ext4 /dev/nvme0n1p1 rw\n42 22 259:2 / /mnt rw - ext4 /dev/nvme1n1 rw\n43 42 259:2 /hf /mnt/hf rw - ext4 /dev/nvme1n1 rw\n`,
+  )
+  expect(bound.map(({ point }) => point)).toEqual(['/', '/x', '/mnt'])
 })
 
 test('mounts with blanks, and paths that only begin alike, are told apart', () => {
