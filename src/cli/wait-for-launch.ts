@@ -44,7 +44,7 @@ function onInterrupt(tell: () => void): Disposable {
   return { [Symbol.dispose]: () => void process.off('SIGINT', end) }
 }
 
-/** One line that is written over again on a terminal; elsewhere a line for each new stage. */
+/** One line that is written over again on a terminal; elsewhere a line for each new stage, and for each tenth of the weights. */
 function createProgress(target: NodeJS.WriteStream | undefined) {
   const write = (text: string) => void target?.write(text)
   const shown = { stage: '', open: false }
@@ -56,7 +56,8 @@ function createProgress(target: NodeJS.WriteStream | undefined) {
       shown.open = true
       return
     }
-    const stage = `${now.state} ${now.progress?.stage ?? ''} ${now.queue_position ?? ''}`
+    const { stage: name = '', percent = 0 } = now.progress ?? {}
+    const stage = `${now.state} ${name} ${Math.floor(percent / 10)} ${now.queue_position ?? ''}`
     if (stage !== shown.stage) write(`${text}\n`)
     shown.stage = stage
   }

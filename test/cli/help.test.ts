@@ -47,16 +47,52 @@ test.each(Object.entries(verbs))('the help of %s says how it is used and names e
   expect(tooWide).toEqual([])
 })
 
-test('what is no command, or a flag that a command does not have, is told with where to look', async () => {
-  const heard = listenIn()
-  expect(await runCommand(['stauts'], heard)).toBe(2)
-  expect(heard.err).toContain('gonka-node help')
-  expect(await runCommand(['version', '--jsno'], heard)).toBe(2)
-  expect(heard.err).toContain('usage: gonka-node version [--json]')
-  expect(await runCommand(['version', 'twice'], heard)).toBe(2)
-  expect(heard.err).toContain('unexpected "twice"')
-  expect(heard.out).toBe('')
-})
+test.each([
+  [['stauts'], 'gonka-node: "stauts" is no command; did you mean status?\n`gonka-node help` lists them\n'],
+  [['lau'], /did you mean launch\?/],
+  [['help', 'tunels'], /"tunels" is no command; did you mean tunnels\?/],
+  [['frobnicate'], 'gonka-node: "frobnicate" is no command\n`gonka-node help` lists them\n'],
+  [
+    ['version', '--jsno'],
+    /^gonka-node version: --jsno is unknown; did you mean --json\?\nusage: gonka-node version \[--json\]\n$/,
+  ],
+  [['launch', 'm', '--gpu-cuont', '1'], /--gpu-cuont is unknown; did you mean --gpu-count\?\nusage: /],
+  [['stop', '-x', 'm'], /^gonka-node stop: -x is unknown\nusage: /],
+  [['status', '--watch=yes'], /'-w, --watch' does not take an argument/],
+  [['launch', 'm', '--gpus'], /'--gpus <value>' argument missing/],
+  [['version', 'twice'], /unexpected "twice"/],
+  [['launch', 'm', 'n'], /unexpected "n"/],
+  [['poc', 'start'], /"start" is unknown; the only order is stop/],
+  [['config', 'chek'], /"chek" is unknown; write check FILE/],
+  [['completion', 'fish'], /bash or zsh/],
+  [['logs', '--lines', 'many'], /--lines needs a number/],
+  [['logs', 'first', '--list'], /"first" is no slot/],
+  [['launch', 'm', '--wait', '--timeout', 'soon'], /--timeout "soon" is no duration; write 90s, 30m or 1h/],
+  [['launch', 'm', '--min-free-mib', '-1'], /--min-free-mib/],
+  [['launch', 'm', '--idle-stop', '0s'], /--idle-stop "0s" is no duration/],
+  [['complete', 'x', 'y', '--max-tokens', '0'], /--max-tokens "0" is no number above 0/],
+  [['rehearse', '--gpus', 'two'], /--gpus needs a number up to 64/],
+  [['rehearse', '--port', 'nod=1'], /--port nod is unknown; the ports are node, inference/],
+  [['rehearse', '--until', 'rich'], /the only one is mining/],
+  [['engines', '0'], /unexpected "0"/],
+  [['tunnels', 'x'], /unexpected "x"/],
+  [['api-nodes', 'x'], /unexpected "x"/],
+  [['launches', 'x'], /unexpected "x"/],
+  [['stats', 'x'], /unexpected "x"/],
+  [['leave', '0042'], /unexpected "0042"/],
+  [['run', 'now'], /unexpected "now"/],
+  [['prepare', 'now'], /unexpected "now"/],
+  [['sweep', 'now'], /unexpected "now"/],
+  [['stop'], /needs the id or name of a launch/],
+] as const)(
+  '%j is told in words, with what was probably meant: exit 2, and nothing is asked',
+  async (words, wanted) => {
+    const heard = listenIn()
+    expect(await runCommand([...words], heard)).toBe(2)
+    expect(heard.err).toMatch(wanted)
+    expect(heard.out).toBe('')
+  },
+)
 
 test.each([
   [['gonka-node', 'ap'], ['api-nodes']],

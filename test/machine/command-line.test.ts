@@ -9,7 +9,7 @@ import { call, start } from './command.ts'
 
 test(
   'a node that works answers every verb in words and, where it prints facts, in JSON',
-  { timeout: 60_000 },
+  { timeout: 180_000 },
   async () => {
     const world = await startWorld({ gpus: 1, scale: 0.05 })
     await world.untilRegistered()
@@ -34,6 +34,9 @@ test(
     expect(await words('poc')).toMatch(/^ok: no round/)
     expect(await words('poc', 'stop')).toMatch(/^ok: /)
     expect(await words('logs', '--lines', '5')).toMatch(/\n/)
+    const quoted = (await words('logs', '--lines', '3', '--json')).trim().split('\n')
+    expect(quoted.map((line) => typeof JSON.parse(line))).toEqual(['string', 'string', 'string'])
+    expect(await json('poc')).toMatchObject({ part: { health: 'ok' } })
     expect(await words('logs', '--list')).toMatch(/engine-0-.*\.log/)
     expect(await words('version')).toMatch(/^gonka-node \d+\.\d+\.\d+/)
     expect(await words('completion', 'bash')).toContain('complete')
@@ -87,6 +90,8 @@ test('exit statuses: 1 unhealthy or refused, 2 wrong usage, 69 no daemon, 78 wro
   const sick = await call(world, 'status')
   expect(sick.code).toBe(1)
   expect(sick.out).toMatch(/! .*\[.*\]\n +seen: .*\n +do: /)
+  const engines = await call(world, 'engines')
+  expect([engines.code, engines.out]).toEqual([1, expect.stringMatching(/^engine 0: .*\n +seen: .*\n +do: /m)])
 
   for (const args of [
     ['nonsense'],
