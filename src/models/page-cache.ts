@@ -26,6 +26,8 @@ export type PageCacheDeps = {
   readers: number
   stateDir: string
   log: Log
+  /** What it waits for at first; absent: it may have nothing to do for long. */
+  waits?: string | undefined
   /** Tests bring their own. */
   memAvailable?: () => number
   bootId?: string
@@ -39,7 +41,8 @@ const share = 0.8
 const defaultSaveEvery = 2000
 
 export function startPageCache(deps: PageCacheDeps): Component {
-  const status = createStatus('waiting for the model')
+  const status = createStatus(deps.waits ?? '')
+  if (deps.waits === undefined) status.set('ok', 'reads what an order brings')
   const ending = new AbortController()
   const running: { path?: string; abort?: AbortController; work?: Promise<void> } = {}
   const see = (files: Files) => {

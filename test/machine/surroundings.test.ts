@@ -1,8 +1,9 @@
 // A machine that is not as it should be: each day is a stated condition, the node answers, and most heal without a restart.
-import { rename, writeFile } from 'node:fs/promises'
+import { rename, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { renderSafetensors, writeModel } from '../models/model-folder.ts'
 import { startWorld, type World } from './world.ts'
 
 const state = async ({ node }: World) =>
@@ -80,8 +81,8 @@ test('a boot that breaks half way ends the process with 70, so that the next one
   await world.untilRegistered()
 })
 
-test('an order for a model that is nowhere leaves nothing behind once it is replaced', async () => {
-  const world = await startWorld({ gpus: 1, scale: 1, set: { HF_HUB_OFFLINE: '1' } })
+test('an order for a model that is nowhere leaves nothing behind once it is replaced; what is ordered is read ahead', async () => {
+  const world = await startWorld({ gpus: 1, scale: 1, set: { HF_HUB_OFFLINE: '1', PARALLEL_READERS: '1' } })
   await world.untilRegistered()
   const order = async (model: string) => {
     const body = JSON.stringify({ model, dtype: 'auto' })
@@ -92,4 +93,21 @@ test('an order for a model that is nowhere leaves nothing behind once it is repl
   expect(await order('rehearsal/tiny-1b')).toBe(200)
   const models = await world.untilPart('models', 'is well again', ({ health }) => health === 'ok')
   expect(models.parts?.map(({ name }) => name)).toEqual(['rehearsal/tiny-1b'])
+
+  // 64 GB that take no room on the disk: the engine waits for none of them.
+  const huge = join(world.machine.folder, 'huge')
+  await writeModel(huge)
+  await writeFile(
+    join(huge, 'model.safetensors.index.json'),
+    JSON.stringify({ weight_map: { w: 'model.safetensors' } }),
+  )
+  const head = renderSafetensors(2 ** 36, 0)
+  await writeFile(join(huge, 'model.safetensors'), head)
+  await truncate(join(huge, 'model.safetensors'), head.length + 2 ** 36)
+  const answer = order(huge)
+  const isReading = ({ summary }: { summary: string }) => /^reading ahead [\d.]+ of \d\d+\.\d GB$/.test(summary)
+  await world.untilPart('page-cache', 'reads', isReading)
+  expect((await world.engines()).map(({ pid }) => typeof pid)).toEqual(['number'])
+  expect(await world.part('page-cache')).toSatisfy(isReading)
+  expect(await answer).toBe(200)
 })

@@ -14,7 +14,15 @@ import { bound } from './rehearsal-models.ts'
 
 function start(stateDir: string, files: Files, deps: Partial<PageCacheDeps> = {}) {
   const state = signal<Files>(files)
-  const cache = startPageCache({ files: state, readers: 4, stateDir, log: silentLog, bootId: 'boot-1', ...deps })
+  const cache = startPageCache({
+    files: state,
+    readers: 4,
+    stateDir,
+    log: silentLog,
+    waits: 'waiting',
+    bootId: 'boot-1',
+    ...deps,
+  })
   onTestFinished(() => cache.end('stop'))
   return { cache, state }
 }
