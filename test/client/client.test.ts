@@ -8,10 +8,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connect, InferenceError, type LaunchClient, RequestError } from '../../src/client/index.ts'
 import { accessKey, type LaunchWorld, startLaunchWorld } from '../conformance/launch-world.ts'
 import { model } from '../machine/asks.ts'
-import { findOtherNode, installPackage } from './package.ts'
+import { describeWith } from '../support/real.ts'
+import { oldestNode, provideNode20 } from './node-20.ts'
+import { installPackage } from './package.ts'
 
+const run = promisify(execFile)
 const shared: { service?: LaunchWorld; project?: string; folder?: string; end?: () => Promise<void> } = {}
-const otherNode = await findOtherNode()
 
 function clientOf(): LaunchClient {
   if (!shared.service) throw new Error('the service did not start')
@@ -52,77 +54,83 @@ const withFinally = withUsing
   .replace('  await launch.untilReady', 'try {\n  await launch.untilReady')
   .replace('\n}\n', '\n} finally {\n  await launch.stop()\n}\n')
 
-describe('installed from npm pack', () => {
-  async function runProgram(node: string, text: string): Promise<string> {
-    const { url, grpc } = shared.service ?? { url: '', grpc: '' }
-    const program = join(shared.project ?? '', 'program.mjs')
-    await writeFile(program, text)
-    const env = { PATH: process.env['PATH'], BASE_URL: url, GRPC: grpc, KEY: accessKey, MODEL: model }
-    const { stdout, stderr } = await promisify(execFile)(node, [program], { env, timeout: 60_000 })
-    expect(stderr).toBe('')
-    return stdout
-  }
+async function runProgram(node: string, text: string): Promise<string> {
+  const { url, grpc } = shared.service ?? { url: '', grpc: '' }
+  const program = join(shared.project ?? '', 'program.mjs')
+  await writeFile(program, text)
+  const env = { PATH: process.env['PATH'], BASE_URL: url, GRPC: grpc, KEY: accessKey, MODEL: model }
+  const { stdout, stderr } = await run(node, [program], { env, timeout: 60_000 })
+  expect(stderr).toBe('')
+  return stdout
+}
 
+/** As npm would link it. */
+async function findProgram(): Promise<string> {
+  const installed = join(shared.project ?? '', 'node_modules/gonka-node')
+  const { bin } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as {
+    bin: Record<string, string>
+  }
+  return join(installed, bin['gonka-node'] ?? '')
+}
+
+/** Of a stranger, who has never seen our sources. */
+const typed = `import { connect, type LaunchResponse, RequestError } from 'gonka-node/client'
+import { renderFrpc } from 'gonka-node/frp-config'
+export async function use() {
+  const launch = await connect({ baseUrl: '', accessKey: undefined }).launch({ model: 'm', gpuIds: [0], task: 'embed' })
+  const state: LaunchResponse['state'] = (await launch.untilReady({ timeout: 1 })).state
+  const count: number | undefined = (await launch.complete(['x'], { guided: { choice: ['a'] } }))[0]?.promptTokens
+  for await (const event of launch.events()) if (event.type === 'log') event.line.trim()
+  // @ts-expect-error no such option
+  await launch.complete(['x'], { maxToken: 1 })
+  // @ts-expect-error no such state
+  if (state === 'dead') throw new RequestError()
+  return { count, renderFrpc }
+}
+`
+
+describe('installed from npm pack', () => {
   test('launches, waits, completes, and stops at the end of the block', async () => {
     expect(await runProgram(process.execPath, withUsing)).toBe('8\nstopped\n')
   })
 
-  test.skipIf(otherNode === undefined)(
-    'works in Node.js from 20 on (skipped where none before 24 is on PATH)',
-    async () => {
-      expect(await runProgram(otherNode ?? '', withFinally)).toBe('8\nstopped\n')
-    },
-  )
-
-  test('carries types, and a command line that runs', async () => {
+  test.each([
+    ['node16', 'node16'],
+    ['esnext', 'bundler'],
+  ])('carries types for module %s with moduleResolution %s, and none of our sources is compiled', async (...how) => {
     const project = shared.project ?? ''
     await writeFile(join(project, 'package.json'), '{"type":"module"}')
-    const text = `import { connect, type LaunchResponse } from 'gonka-node/client'
-import { renderFrpc } from 'gonka-node/frp-config'
-await using launch = await connect({ baseUrl: '' }).launch({ model: 'm' })
-export const state: LaunchResponse['state'] = (await launch.untilReady()).state
-export const count: number | undefined = (await launch.complete(['x']))[0]?.promptTokens
-export const render = renderFrpc
-// @ts-expect-error no such option
-await launch.complete(['x'], { maxToken: 1 })
-`
-    await writeFile(join(project, 'typed.ts'), text)
+    await writeFile(join(project, 'typed.ts'), typed)
+    const [module, moduleResolution] = how
+    const flags = `--noEmit --strict --exactOptionalPropertyTypes --target es2022 --lib es2023,esnext.disposable --types node`
+    const all = [...flags.split(' '), '--module', module, '--moduleResolution', moduleResolution, '--listFiles']
     const tsc = join(project, 'node_modules/typescript/bin/tsc')
-    const flags = [
-      '--noEmit',
-      '--strict',
-      '--skipLibCheck',
-      '--module',
-      'nodenext',
-      '--target',
-      'esnext',
-      '--types',
-      'node',
-    ]
-    await promisify(execFile)(process.execPath, [tsc, ...flags, 'typed.ts'], { cwd: project, timeout: 60_000 })
-    const { stdout } = await promisify(execFile)(process.execPath, [await findProgram(), 'version'], {
-      timeout: 20_000,
-    })
+    const { stdout } = await run(process.execPath, [tsc, ...all, 'typed.ts'], { cwd: project, timeout: 60_000 }).catch(
+      (error: { stdout: string }) => Promise.reject(new Error(error.stdout.slice(0, 2000), { cause: error })),
+    )
+    const ours = stdout.split('\n').filter((path) => path.includes('/gonka-node/'))
+    expect(ours.length).toBeGreaterThan(3)
+    expect(ours.filter((path) => !path.endsWith('.d.ts'))).toEqual([])
+  })
+
+  test('carries a command line that runs', async () => {
+    const { stdout } = await run(process.execPath, [await findProgram(), 'version'], { timeout: 20_000 })
     expect(stdout).toMatch(/^gonka-node \d/)
   })
+})
 
-  test.skipIf(otherNode === undefined)('says which Node.js the program needs, where it is an older one', async () => {
-    const failed = promisify(execFile)(otherNode ?? '', [await findProgram(), 'run'], { timeout: 20_000 })
-    await expect(failed).rejects.toMatchObject({
-      code: 1,
-      stdout: '',
-      stderr: expect.stringMatching(/^gonka-node needs Node\.js 24 or newer, and this is v2\d\.\S+; .*\n$/),
-    })
+describeWith(`in Node.js ${oldestNode}`, await provideNode20(), (node) => {
+  test('the client launches, waits, completes and stops', async () => {
+    expect(await runProgram(node, withFinally)).toBe('8\nstopped\n')
   })
 
-  /** As npm would link it. */
-  async function findProgram(): Promise<string> {
-    const installed = join(shared.project ?? '', 'node_modules/gonka-node')
-    const { bin } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as {
-      bin: Record<string, string>
-    }
-    return join(installed, bin['gonka-node'] ?? '')
-  }
+  test('the program says which Node.js it needs', async () => {
+    await expect(run(node, [await findProgram(), 'run'], { timeout: 20_000 })).rejects.toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^gonka-node needs Node\.js 24 or newer, and this is v20\.\S+; .*\n$/) as string,
+    })
+  })
 })
 
 test('generates: whole, as a stream in order, token by token, guided; a wrong task is told', async () => {

@@ -34,17 +34,3 @@ function npmEnvironment(): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name))
   return { ...Object.fromEntries(own), PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env['PATH']}` }
 }
-
-/** Another Node.js than ours that is installed, from 20 on; undefined where there is none. */
-export async function findOtherNode(): Promise<string | undefined> {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
-    const program = join(folder, 'node')
-    if (folder === '' || folder.includes('node_modules')) continue
-    const version = await run(program, ['-p', 'process.versions.node']).then(
-      ({ stdout }) => Number(stdout.split('.')[0]),
-      () => 0,
-    )
-    if (version >= 20 && version < 24) return program
-  }
-  return undefined
-}
