@@ -23,6 +23,9 @@ const markers: readonly [stage: string, pattern: RegExp][] = [
   ['ready', /Application startup complete\./],
 ]
 
+/** All that `stage` can be. */
+export const stages: readonly string[] = markers.map(([stage]) => stage)
+
 /** `Loading safetensors checkpoint shards:  50% Completed | 2/4`, `Capturing CUDA graphs (…): 43%|…` */
 const bars: readonly [stage: string, pattern: RegExp][] = [
   ['loading weights', /Loading .*(?:shards|weights|safetensors|Streamer).*?:\s+(\d{1,3})%/i],

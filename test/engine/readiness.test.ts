@@ -36,26 +36,30 @@ const engine =
 
 const abort = () => AbortSignal.timeout(20_000)
 
-for (const told of [false, true]) {
-  test(`readiness is noticed soon after it is true${told ? ', sooner where the log tells' : ''}`, async () => {
-    const delays: number[] = []
-    for (let round = 0; round < 9; round += 1) {
-      const port = await freePort()
-      const soon = signal(false)
-      const ready = whenReady(clientOf(port), { model: 'M', port, hasPoc: true }, abort(), { soon })
-      await new Promise((resolve) => setTimeout(resolve, 40 + round * 7))
-      soon.value = told
-      await listen(port, engine({}))
-      const began = performance.now()
-      await ready
-      delays.push(performance.now() - began)
-    }
-    const median = delays.toSorted((a, b) => a - b)[4] ?? Infinity
-    console.log(`readiness noticed after ${median.toFixed(1)} ms (median of 9)`)
-    // The goal is 20 ms; a busy machine of two cores gets room.
-    expect(median).toBeLessThan(200)
-  })
-}
+// The bench measures that it is noticed within 20 ms; here counts how long nobody looks, which no busy machine changes.
+test.each([
+  ['', false, 20],
+  [', far more often where the log tells that it is soon', true, 5],
+])('while nobody listens it is looked again within 20 ms%s', async (_, told, longest) => {
+  const port = await freePort()
+  const soon = signal(false)
+  const pauses: number[] = []
+  const wait: Clock['wait'] = (ms, signal) => {
+    pauses.push(ms)
+    return systemClock.wait(ms, signal)
+  }
+  const clock = { ...systemClock, wait }
+  const ready = whenReady(clientOf(port), { model: 'M', port, hasPoc: true }, abort(), { soon, clock })
+  await eventually('it is looked for', () => pauses.length > 3)
+  soon.value = told
+  const before = pauses.length
+  await eventually('it is looked for again', () => pauses.length > before + 10)
+  const refused = pauses.slice(before)
+  await listen(port, engine({}))
+  expect(await ready).toBeUndefined()
+  // Half of it is the median.
+  expect(Math.max(...refused)).toBeLessThanOrEqual(longest)
+})
 
 test('an engine that listens and is not healthy yet is asked with growing pauses', async () => {
   const port = await freePort()
