@@ -46,11 +46,12 @@ async function check(file: string | undefined, flags: Record<string, unknown>, o
   const loaded = await loadConfig(
     file === undefined ? { ...places, environment: {} } : { file, folder: `${file}.d`, environment: {} },
   )
-  if (flags['json']) out.write(`${JSON.stringify({ kind: loaded.kind, ...findingsOf(loaded) })}\n`)
+  if (flags['json'])
+    out.write(`${JSON.stringify({ kind: loaded.kind, file: loaded.places.file, ...findingsOf(loaded) })}\n`)
   else {
     complain(loaded, out)
     if (loaded.kind === 'ok') out.write(`${loaded.places.file}: fine, ${loaded.given.size} variables\n`)
-    if (loaded.kind === 'missing') out.complain(`${loaded.path} is missing or empty`)
+    if (loaded.kind === 'missing') out.complain(`error: ${loaded.path}: is missing or empty; write it`)
   }
   return loaded.kind === 'ok' ? exits.ok : exits.configuration
 }
