@@ -1,11 +1,14 @@
 import { status } from '@grpc/grpc-js'
 import { expect, test } from 'vitest'
 import type { Upstream } from '../../src/engine/upstream.ts'
+import { eventually } from '../support/eventually.ts'
 import {
+  type Asked,
   call,
   createUpstream,
   type FakeLaunch,
   type Method,
+  prompts,
   sendCompletion,
   sendJson,
   startFront,
@@ -84,6 +87,31 @@ test('an engine that is gone, or dies during the call, is a crashed launch', asy
     }
   }
 })
+
+test.each(['CompleteStream', 'TokenStream'] as const)(
+  'an engine that dies in the middle of a %s: what came before is delivered, then the launch has crashed',
+  async (method) => {
+    const held: Asked[] = []
+    const gone = { is: false }
+    const upstream = await startJsonEngine((asked) => {
+      const { body, response } = asked
+      if (gone.is) return response.destroy()
+      if (!['p0', 'p1', 'p2'].includes(String(body['prompt']))) return void held.push(asked)
+      if (body['stream'] !== true) return sendCompletion(asked)
+      const event = { choices: [{ text: `re: ${String(body['prompt'])}`, finish_reason: 'stop' }], usage: {} }
+      response.writeHead(200).end(`data: ${JSON.stringify(event)}\n\ndata: [DONE]\n\n`)
+    })
+    const { client } = await startFront([{ launch_id: 'l', upstreams: [upstream] }])
+    const { messages, outcome } = call(client, method, { launch_id: 'l', prompts: prompts(10) })
+    await eventually('three of ten', () => messages.length === 3 && held.length === 7)
+    gone.is = true
+    for (const { response } of held) response.destroy()
+    const { code, details } = await outcome
+    expect({ code, details }).toEqual({ code: status.FAILED_PRECONDITION, details: 'Launch l subprocess crashed' })
+    expect(messages.map(({ text }) => text).toSorted()).toEqual(['re: p0', 're: p1', 're: p2'])
+    await eventually('no turn to be open', () => upstream.inFlight === 0)
+  },
+)
 
 test('a prompt whose engine broke off goes to another engine of the launch', async () => {
   const dying = await startJsonEngine(({ response }) => response.destroy())
