@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import { cutIdleBody, hasBody } from '../http/idle-body.ts'
 import { type RequestBody, smallBody } from '../proxy/request-body.ts'
+import { createFormScan, parseBoundary } from './form-scan.ts'
 import { createModelScan, type ScanResult } from './model-scan.ts'
 
 export type Peeked = {
@@ -27,7 +28,8 @@ const mostPieces = 1024
 export async function peekModel(request: IncomingMessage, takeRoom: TakeRoom): Promise<Peeked | undefined> {
   if (!hasBody(request)) return { model: undefined, body: undefined }
   cutIdleBody(request, idleMs)
-  const scan = createModelScan()
+  const boundary = parseBoundary(request.headers['content-type'])
+  const scan = boundary === undefined ? createModelScan() : createFormScan(boundary)
   const rest = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>
   const read: Buffer[] = []
   let found: ScanResult | undefined

@@ -46,12 +46,13 @@ export function createInference({ launches, proxy, log }: InferenceDeps): Infere
   }
 
   async function route(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-    const isJson = /^\s*application\/(?:[\w.+-]+\+)?json\b/i.test(request.headers['content-type'] ?? 'application/json')
+    const type = request.headers['content-type'] ?? 'application/json'
+    const isNamed = /^\s*(?:application\/(?:[\w.+-]+\+)?json|multipart\/form-data)\b/i.test(type)
     const late = () => {
       refuse(request, response, { status: 408, message: `the body names no model within ${peek.within} s` })
       request.socket.destroySoon()
     }
-    const peeked = isJson ? await peek.look(request, response, late) : { model: undefined, body: undefined }
+    const peeked = isNamed ? await peek.look(request, response, late) : { model: undefined, body: undefined }
     if (!peeked) return refuse(request, response, { status: 503, message: noRoom })
     const { model, body } = peeked
     const send = (among: () => readonly Upstream[]) => proxy(request, response, path, { among, body })
