@@ -1,15 +1,15 @@
 // Eight rehearsal GPUs and the real daemon for random days of launches: engines that load at once, and eyes on their processes, their
 // memory and their shared memory that do not go through the daemon's own.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LaunchResponse } from '../../src/api/launches.ts'
 import { listProcesses } from '../../src/core/proc.ts'
-import { writeVenv } from '../../src/rehearsal/engine-venv.ts'
 import { writeProgram } from '../../src/rehearsal/program.ts'
 import { createLaunchCalls, standsAlone } from '../fleet/launch-calls.ts'
 import { startWorld, type World } from '../machine/world.ts'
 import { eventually } from '../support/eventually.ts'
+import { writeQuickEngine } from '../support/quick-engine.ts'
 
 export const gpuCount = 8
 
@@ -32,9 +32,8 @@ export async function startRaceWorld(end: (then: () => Promise<void>) => void): 
   const folder = mkdtempSync(join(tmpdir(), 'gonka-races-'))
   end(async () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
   const tag = `psm_race${process.pid.toString(36)}${Math.random().toString(36).slice(2, 6)}`
-  // Compiled once: a start costs 0.17 s of CPU instead of 0.46 s.
-  const cache = { NODE_COMPILE_CACHE: join(folder, 'compiled') }
-  const python = await writeQuickEngine(folder, cache.NODE_COMPILE_CACHE, tag)
+  // Has a segment open, as vLLM has; it stays behind in /dev/shm whatever ends it.
+  const { python, compiled } = await writeQuickEngine(folder, 'stock', [`exec 9> /dev/shm/${tag}-$$`])
   const world = await startWorld({
     gpus: gpuCount,
     engine: python,
@@ -49,7 +48,11 @@ export async function startRaceWorld(end: (then: () => Promise<void>) => void): 
     },
   })
   const smi = join(folder, 'nvidia-smi')
-  const knobs = { ...cache, REHEARSAL_GPU_STATE: world.machine.gpuState, REHEARSAL_SMI_GPUS: String(gpuCount) }
+  const knobs = {
+    NODE_COMPILE_CACHE: compiled,
+    REHEARSAL_GPU_STATE: world.machine.gpuState,
+    REHEARSAL_SMI_GPUS: String(gpuCount),
+  }
   await writeProgram(smi, join(import.meta.dirname, '../../src/rehearsal/nvidia-smi.ts'), knobs)
   await world.setEnv('NVIDIA_SMI_PATH', smi)
   const calls = createLaunchCalls(world)
@@ -65,15 +68,6 @@ export async function startRaceWorld(end: (then: () => Promise<void>) => void): 
     segments: () => readdirSync('/dev/shm').filter((name) => name.startsWith(tag)),
     holders: () => readdirSync(world.machine.gpuState).filter((name) => name.endsWith('.json')),
   }
-}
-
-/** Has a segment open, as vLLM has; it stays behind in /dev/shm whatever ends it. */
-async function writeQuickEngine(folder: string, cache: string, tag: string): Promise<string> {
-  const python = await writeVenv(join(folder, 'venv'), 'stock')
-  const lines = readFileSync(python, 'utf8').split('\n')
-  const more = [`export NODE_COMPILE_CACHE='${cache}'`, `exec 9> /dev/shm/${tag}-$$`]
-  writeFileSync(python, [lines[0], ...more, ...lines.slice(1)].join('\n'))
-  return python
 }
 
 function readEngine(pid: number, folder: string): EngineProcess | undefined {
