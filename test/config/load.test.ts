@@ -117,6 +117,15 @@ test.each([
   [`${node}REGISTRATION_JSON={"id":"x","models":{"m":{}}}`, /REGISTRATION_JSON max_concurrent \(.*:4\): is missing/],
   [`${node}REGISTRATION_JSON='[1]'`, /is not a JSON object; write/],
   [`${node}MLNODE_MTLS_CLIENT_CERT=/a.pem`, /MLNODE_MTLS_CLIENT_KEY \(not set\): is missing/],
+  [`${node}MLNODE_MTLS_CLIENT_KEY=/a.pem`, /MLNODE_MTLS_CLIENT_CERT \(not set\): is missing/],
+  [
+    `${node}CONTROL_TLS_CERT=/a.pem`,
+    /CONTROL_TLS_KEY \(not set\): is missing while CONTROL_TLS_CERT is set; write the path of its key/,
+  ],
+  [
+    `${node}CONTROL_TLS_KEY=/a.pem`,
+    /CONTROL_TLS_CERT \(not set\): is missing while CONTROL_TLS_KEY is set; write the path of its certificate/,
+  ],
   [`${node}FRP_SERVERS=a:1,a:1`, /"a:1" is listed twice; remove one/],
   [`${node}FRP_SERVERS=fd00::1:7000`, /is not host:port; write .*\[fd00::1\]:9200/],
   [`${node}FRP_SERVERS=f:0`, /port 0 of "f:0" is outside 1\.\.65535; write/],
