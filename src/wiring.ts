@@ -68,7 +68,7 @@ export function startPathsPart({ config, given, caches, volume, models }: PathFa
     engine.model && engine.inferenceNode ? models.files(toModelRef({ model: engine.model }, engine)) : undefined
   const facts = computed(() => ({
     isMounted: ['none', 'mounted'].includes(volume.value.kind),
-    writesHfHome: engine.trustRemoteCode || (files !== undefined && files.value.kind !== 'ready'),
+    writesHfHome: engine.trustRemoteCode || ['missing', 'downloading'].includes(files?.value.kind ?? ''),
   }))
   const isWritten = ({ variable, path }: (typeof written)[number]) => {
     const { isMounted, writesHfHome } = facts.peek()

@@ -38,6 +38,9 @@ install -D -m 0644 "$release/systemd/sysusers.conf" /usr/lib/sysusers.d/gonka-no
 install -D -m 0644 "$release/systemd/tmpfiles.conf" /usr/lib/tmpfiles.d/gonka-node.conf
 install -D -m 0644 "$release/systemd/gonka-container.env.example" /usr/share/doc/gonka-node/gonka-container.env.example
 install -D -m 0644 "$release/profile.d/gonka-node.sh" /etc/profile.d/gonka-node.sh
+# Where each shell looks by itself; profile.d has it for a bash without bash-completion.
+install -D -m 0644 "$release/share/completion.bash" /usr/share/bash-completion/completions/gonka-node
+install -D -m 0644 "$release/share/completion.zsh" /usr/local/share/zsh/site-functions/_gonka-node
 for entry in "$release"/systemd/entry/*.sh; do
   install -D -m 0755 "$entry" "/usr/local/bin/$(basename "$entry")"
 done

@@ -1,4 +1,4 @@
-// `gonka-node completion bash`: sourced by profile.d; offers verbs, their words and flags.
+// `gonka-node completion bash`: offers verbs, their words and flags. install.sh puts the script of each shell where that looks.
 import { UsageError, exits, type Verb } from './verb.ts'
 import { verbs } from './verbs.ts'
 
@@ -27,8 +27,12 @@ export async function listWords(): Promise<Record<string, string[]>> {
 
 /** Pure. */
 export function renderCompletion(words: Record<string, string[]>, shell: 'bash' | 'zsh'): string {
+  return shell === 'bash' ? renderBash(words) : renderZsh(words)
+}
+
+function renderBash(words: Record<string, string[]>): string {
   const cases = Object.entries(words).map(([name, list]) => `    ${name}) words="${list.join(' ')}" ;;`)
-  return `${shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : ''}_gonka_node() {
+  return `_gonka_node() {
   local word="\${COMP_WORDS[COMP_CWORD]}" words
   if [ "$COMP_CWORD" -eq 1 ]; then words="${Object.keys(words).join(' ')}"
   else case "\${COMP_WORDS[1]}" in
@@ -38,5 +42,25 @@ ${cases.join('\n')}
   COMPREPLY=( $(compgen -W "$words" -- "$word") )
 }
 complete -o default -F _gonka_node gonka-node
+`
+}
+
+/** Sourced, or found by compinit as `_gonka-node` in a folder of $fpath. Files where no word fits, as in bash. */
+function renderZsh(words: Record<string, string[]>): string {
+  const cases = Object.entries(words).map(([name, list]) => `    ${name}) offered=(${list.join(' ')}) ;;`)
+  return `#compdef gonka-node
+_gonka_node() {
+  local -a offered
+  if (( CURRENT == 2 )); then offered=(${Object.keys(words).join(' ')})
+  else case "\${words[2]}" in
+${cases.join('\n')}
+  esac; fi
+  compadd -a -- offered || _files
+}
+if [[ "\${funcstack[1]}" == _gonka-node ]]; then _gonka_node "$@"
+else
+  (( $+functions[compdef] )) || { autoload -U compinit && compinit }
+  compdef _gonka_node gonka-node
+fi
 `
 }

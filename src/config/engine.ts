@@ -72,7 +72,10 @@ export const engineSlice = z.object({
     checkExtraArgs,
   ),
   pythonPath: fileOr(
-    { env: 'VLLM_PYTHON_PATH', doc: 'Python of the vLLM environment' },
+    {
+      env: 'VLLM_PYTHON_PATH',
+      doc: 'Python of the vLLM environment; in a home folder it must be readable for the user gonka',
+    },
     '/app/vllm-poc/.venv/bin/python',
   ),
   profile: choice(
@@ -86,7 +89,7 @@ export const engineSlice = z.object({
   module: text({ env: 'MLNODE_VLLM_MODULE', doc: 'Python module started instead of that of the profile' }),
   cacheRoot: folder({
     env: 'VLLM_CACHE_ROOT',
-    doc: 'vLLM compile cache; `vllm-cache` beside HF_HOME where that is a volume',
+    doc: 'vLLM compile cache; `vllm-cache` beside HF_HOME where that is a volume. The unit opens it to the service',
   }),
   loggingLevel: textOr({ env: 'VLLM_LOGGING_LEVEL', doc: 'Log level of vLLM' }, 'INFO'),
   ompNumThreads: whole(

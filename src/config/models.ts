@@ -5,7 +5,7 @@ import { duration, flag, folder, folderOr, patternOr, secret, text, whole } from
 export const modelsSlice = z.object({
   hfHome: folder({
     env: 'HF_HOME',
-    doc: '/data/huggingface where that is a mounted volume or holds a `hub` folder, else ~/.cache/huggingface',
+    doc: '/data/huggingface where that is a mounted volume or holds a `hub` folder, else ~/.cache/huggingface. Any folder will do: the unit opens it to the service',
   }),
   offline: flag({ env: 'HF_HUB_OFFLINE', doc: 'true: nothing is downloaded' }, false),
   token: secret({ env: 'HF_TOKEN', aliases: ['HUGGING_FACE_HUB_TOKEN'], doc: 'Token of the model hub' }),
@@ -15,7 +15,7 @@ export const modelsSlice = z.object({
   }),
   volume: text({
     env: 'MODEL_VOLUME',
-    doc: 'NVMe serial (volume id) or label of the data volume; it must be mounted before models load',
+    doc: 'NVMe serial (volume id) or label of the data volume; the unit mounts it, also when it is attached later, and no model loads before',
   }),
   volumeMount: folderOr({ env: 'MODEL_VOLUME_MOUNT', doc: 'Where the data volume is mounted' }, '/data'),
   volumeTimeout: duration(

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import type { Problem } from '../api/status.ts'
 import type { ProfileName } from '../config/engine.ts'
 import { codeOf, messageOf } from '../core/errors.ts'
+import { findClosed } from '../host/writable.ts'
 import { engineProblem } from './problems.ts'
 
 export type Profile = {
@@ -70,11 +71,11 @@ export type Detected = {
  * @param named VLLM_PROFILE; it wins over what the files say, and is all there is for a program that is no venv's python
  */
 export async function detectProfile(python: string, named?: ProfileName): Promise<Detected | Problem> {
-  const there = await access(python).then(
-    () => true,
-    () => false,
+  const wrong = await access(python).then(
+    () => undefined,
+    (error: unknown) => explainAbsence(python, error),
   )
-  if (!there) return engineProblem('venv-missing', `${python} does not exist or cannot be read`)
+  if (wrong !== undefined) return engineProblem('venv-missing', wrong)
   const found = await readSitePackages(dirname(dirname(python)))
   const version = found && (await findVersion(found))
   if (named) {
@@ -87,6 +88,13 @@ export async function detectProfile(python: string, named?: ProfileName): Promis
   const overlay = await hasOverlay(found.folder)
   if (typeof overlay === 'string') return engineProblem('vllm-missing', `${found.folder}: ${overlay}`)
   return { ...pickProfile(version, overlay, found.names), version, cpu }
+}
+
+async function explainAbsence(python: string, error: unknown): Promise<string> {
+  const closed = codeOf(error) === 'EACCES' ? await findClosed(python) : undefined
+  return closed === undefined
+    ? `${python} cannot be looked at: ${messageOf(error)}`
+    : `${python} is behind ${closed}, which is closed to the service: \`chmod o+x ${closed}\`, or keep the environment elsewhere`
 }
 
 function pickProfile(

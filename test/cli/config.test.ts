@@ -32,43 +32,54 @@ test('version tells that of the package and that of Node.js', async () => {
   expect(await json(['version'])).toEqual({ code: 0, said: { version, node: process.versions.node } })
 })
 
-test.each([
-  ['good', node, 0, 'ok', [], []],
-  [
-    'good with a warning',
-    `${node}MODEL_NAM=x\n`,
-    0,
-    'ok',
-    [],
-    [/^MODEL_NAM \(\/.*container\.env:4\): is unknown .* MODEL_NAME$/],
-  ],
-  [
-    'wrong',
-    `${node}PORT=many\nNODE_PORT=0\n`,
-    78,
-    'bad',
-    [/^NODE_PORT \(.*:5\): .*; write /, /^PORT \(.*:4\): .*; write /],
-    [],
-  ],
-  ['binary', Buffer.from([1, 0, 2]), 78, 'bad', [/^\/.*container\.env: is binary .*; save it as UTF-8 text$/], []],
-  ['empty', '', 78, 'missing', [], []],
-  ['not there', undefined, 78, 'missing', [], []],
-])('config check of a file that is %s', async (_, text, code, kind, problems, warnings) => {
+const files: {
+  name: string
+  text: string | Buffer | undefined
+  kind: string
+  problems?: RegExp[]
+  warnings?: RegExp[]
+}[] = [
+  { name: 'good', text: node, kind: 'ok' },
+  {
+    name: 'good with a warning',
+    text: `${node}MODEL_NAM=x\n`,
+    kind: 'ok',
+    warnings: [/^MODEL_NAM \(\/.*container\.env:4\): is unknown .* MODEL_NAME$/],
+  },
+  {
+    name: 'wrong',
+    text: `${node}PORT=many\nNODE_PORT=0\n`,
+    kind: 'bad',
+    problems: [/^NODE_PORT \(.*:5\): .*; write /, /^PORT \(.*:4\): .*; write /],
+  },
+  {
+    name: 'binary',
+    text: Buffer.from([1, 0, 2]),
+    kind: 'bad',
+    problems: [/^\/.*container\.env: is binary .*; save it as UTF-8 text$/],
+  },
+  { name: 'empty', text: '', kind: 'missing' },
+  { name: 'not there', text: undefined, kind: 'missing' },
+]
+
+test.each(files)('config check of a file that is $name', async ({ text, kind, problems = [], warnings = [] }) => {
   const { file } = await configPlaces(text)
+  const told = (all: RegExp[]) => all.map((one) => expect.stringMatching(one) as string)
   expect(await json(['config', 'check', file])).toEqual({
-    code,
-    said: {
-      kind,
-      file,
-      problems: problems.map((one) => expect.stringMatching(one) as string),
-      warnings: warnings.map((one) => expect.stringMatching(one) as string),
-    },
+    code: kind === 'ok' ? 0 : 78,
+    said: { kind, file, problems: told(problems), warnings: told(warnings) },
   })
-  const told = await call(['config', 'check', file])
-  expect(told.code).toBe(code)
-  for (const one of problems)
-    expect(told.err.split('\n').some((line) => one.test(line.replace('error: ', '')))).toBe(true)
-  if (kind === 'missing') expect(told.err).toBe(`error: ${file}: is missing or empty; write it\n`)
+})
+
+test('without --json the same is told to a person, on stderr where it is wrong', async () => {
+  const [wrong, missing] = [await configPlaces(`${node}PORT=many\n`), await configPlaces(undefined)]
+  const [told, gone] = await Promise.all([wrong, missing].map(({ file }) => call(['config', 'check', file])))
+  expect(told).toMatchObject({
+    code: 78,
+    out: '',
+    err: expect.stringMatching(/^error: PORT \(.*:4\): .*; write .*\n$/),
+  })
+  expect(gone).toEqual({ code: 78, out: '', err: `error: ${missing.file}: is missing or empty; write it\n` })
 })
 
 test('config tells every value with its origin and meaning, and no secret, also where it is wrong', async () => {

@@ -55,6 +55,24 @@ describeWith('an instance that boots', provided, (image) => {
     )
   })
 
+  test('what is usual needs nothing of its own: the unit is as installed', async () => {
+    expect(await bed.show('DropInPaths')).toBe('')
+    const main = '$(systemctl show -P MainPID gonka-node)'
+    const asService = `nsenter -t ${main} -m -- setpriv --reuid=gonka --regid=gonka --clear-groups`
+    expect(
+      await bed.sh(`${asService} sh -c 'touch /tmp/x /var/tmp/x /dev/shm/x && rm /tmp/x /var/tmp/x /dev/shm/x'`),
+    ).toBe('')
+    await expect(bed.sh(`${asService} touch /opt/x`)).rejects.toThrow('Read-only')
+  })
+
+  test('the shells complete it: bash by its login profile or on demand, zsh among the functions of the site', async () => {
+    const words = 'COMP_WORDS=(gonka-node engin); COMP_CWORD=1; _gonka_node; echo "${COMPREPLY[@]}"'
+    expect(await bed.sh(`bash -lc '${words}'`)).toBe('engines\n')
+    expect(await bed.sh(`bash -c '. /usr/share/bash-completion/completions/gonka-node; ${words}'`)).toBe('engines\n')
+    expect(await bed.sh('head -1 /usr/local/share/zsh/site-functions/_gonka-node')).toBe('#compdef gonka-node\n')
+    expect(await bed.sh('bash -lc "command -v gonka-node"')).toBe('/usr/bin/gonka-node\n')
+  })
+
   test('prepare and sweep refuse without root, and have nothing to do where nobody asked for a stop', async () => {
     const outcome = (line: string) => bed.sh(`${line} 2>&1; echo "exit $?"`)
     const asGonka = 'setpriv --reuid=gonka --regid=gonka --clear-groups gonka-node'

@@ -106,9 +106,8 @@ describeWith('a node with paths of its own under systemd', provided, (image) => 
     await expect(asService('touch /opt/x')).rejects.toThrow('Read-only')
     await expect(asService('touch /home/ubuntu/x')).rejects.toThrow('Read-only')
     expect(await bed.sh('stat -c "%U %a" /opt/caches/vllm')).toBe('gonka 755\n')
-    expect(await bed.sh('systemctl show -P ReadWritePaths -P ProtectHome gonka-node.service')).toMatch(
-      /^read-only\n.*-\/mnt\/models -\/opt\/caches\/vllm/m,
-    )
+    expect(await bed.show('ProtectHome')).toBe('read-only')
+    expect(await bed.show('ReadWritePaths')).toMatch(/-\/mnt\/models -\/opt\/caches\/vllm$/)
   })
 
   test('a folder that still cannot be written is one problem: variable, line, path, and what to do', async () => {
@@ -126,7 +125,14 @@ describeWith('a node with paths of its own under systemd', provided, (image) => 
       ),
     ])
     expect(await bed.sh('gonka-node status; echo "exit $?"')).toMatch(/VLLM_CACHE_ROOT[^]*exit 1\n$/)
-    await bed.sh('chown -R gonka /opt/theirs/cache && chmod o+x /home/theirs')
+    await bed.sh('chown -R gonka /opt/theirs/cache && chmod o+x /home/theirs && chmod 750 /home/ubuntu')
+    await bed.sh('systemctl kill -s KILL --kill-who=all gonka-node')
+    const fleet = await eventuallyInside('the Python is missed', async () => {
+      const found = await problemOf('fleet')
+      return found?.code === 'venv-missing' && found
+    })
+    expect((fleet as { evidence: string }).evidence).toMatch(/`chmod o\+x \/home\/ubuntu`/)
+    await bed.sh('chmod 755 /home/ubuntu')
   })
 
   test('settings that name nothing unusual close all of it again', async () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { bootNode, eventuallyInside, type NodeBed } from '../support/node-bed.ts'
 import { bringNodeImage } from '../support/node-image.ts'
 import { describeWith, provide } from '../support/real.ts'
-import type { LoopResult } from '../support/request-loop.ts'
+import type { BadEnd, LoopResult } from '../support/request-loop.ts'
 
 // A busy machine makes all of it slow.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
@@ -21,21 +21,21 @@ describeWith('a loaded node under systemd', provided, (image) => {
   beforeEach(({ onTestFailed }) => onTestFailed(async () => console.error(await bed.journal())))
 
   /** Runs `act` under load and until the node serves again; every engine must be the one that it was. */
-  async function underLoad(act: () => Promise<void>): Promise<{ result: LoopResult; from: number }> {
+  async function underLoad(act: () => Promise<void>): Promise<{ result: LoopResult; over: number }> {
     await bed.untilServing()
     const [pids, main] = [await bed.engines(), await bed.show('MainPID')]
     const loop = await bed.startLoop()
     // Before and after the event, so that there is something to compare with. A busy machine gets few done.
     await loop.untilAnswered(4)
-    const from = Date.now()
     await act()
+    const over = Date.now()
     await eventuallyInside('another daemon', async () => !['0', main].includes(await bed.show('MainPID')))
     await eventuallyInside('it is ready', async () => (await bed.show('SubState')) === 'running')
     await bed.untilServing()
     await loop.untilAnswered(4)
     const result = await loop.stop()
     expect(await bed.engines()).toEqual(pids)
-    return { result, from }
+    return { result, over }
   }
 
   const restart = () => bed.sh('systemctl restart gonka-node').then(() => {})
@@ -47,11 +47,8 @@ describeWith('a loaded node under systemd', provided, (image) => {
   })
 
   test('kill -9 of the daemon: the engines are adopted, no caller is refused, only answers that had begun are lost', async () => {
-    const { result, from } = await underLoad(killDaemon)
-    expect(result.bad.filter(({ kind }) => /REFUSED|^\d/.test(kind))).toEqual([])
-    // Whoever was connected at that moment is cut off: asked before, ended then.
-    expect(result.bad.filter(({ at }) => at > from + 1000)).toEqual([])
-    expect(result.bad.length).toBeLessThanOrEqual(8)
+    const { result, over } = await underLoad(killDaemon)
+    expect(notCutBy(result, over)).toEqual([])
   })
 
   test('an installation over a running node: the next daemon is the new release, callers notice nothing', async () => {
@@ -67,10 +64,10 @@ describeWith('a loaded node under systemd', provided, (image) => {
   test('a daemon that hangs is killed by the watchdog, and the next one takes over', async () => {
     await bed.writeDropIn('watchdog', 'WatchdogSec=2')
     await bed.sh('systemctl restart gonka-node')
-    const { result } = await underLoad(() =>
+    const { result, over } = await underLoad(() =>
       bed.sh('kill -STOP $(systemctl show -P MainPID gonka-node)').then(() => {}),
     )
-    expect(result.bad.filter(({ kind }) => /REFUSED|^\d/.test(kind))).toEqual([])
+    expect(notCutBy(result, over)).toEqual([])
     expect(await bed.sh('journalctl -u gonka-node --no-pager')).toContain('Watchdog timeout')
   })
 
@@ -80,13 +77,18 @@ describeWith('a loaded node under systemd', provided, (image) => {
     const loop = await bed.startLoop()
     await loop.untilAnswered(4)
     await bed.sh(`kill -9 $(pgrep -P ${first})`)
+    const over = Date.now()
     await eventuallyInside('another engine', async () => (await bed.engines())[0] !== first)
     await bed.untilServing()
     await loop.untilAnswered(4)
     const result = await loop.stop()
     expect((await bed.engines())[1]).toBe(second)
     expect(await bed.sh(`ps -o pid= -s ${first} || true`)).toBe('')
-    expect(result.bad.filter(({ kind }) => /REFUSED/.test(kind))).toEqual([])
+    // What it was answering is cut, or a 502 that says so; what was handed to it before its death was known is one of these.
+    // Everything else is answered by the other engine.
+    const isSaid = ({ kind }: BadEnd) => kind.startsWith('cut') || brokenOff.test(kind)
+    expect(result.bad.filter((one) => !isSaid(one) || one.at > over + 1000)).toEqual([])
+    expect(result.bad.length).toBeLessThanOrEqual(2 * callers)
   })
 
   test('kill -9 of frpc: the tunnel is made again and carries requests, the engines stay', async () => {
@@ -105,6 +107,21 @@ describeWith('a loaded node under systemd', provided, (image) => {
     expect(await bed.engines()).toEqual(engines)
   })
 })
+
+const callers = 4
+
+const brokenOff = /^502 \{"error":\{"message":"[^"]+","type":"bad_gateway","param":null,"code":502\}\}$/
+
+/**
+ * What is not explained by the end of a daemon: each caller had at most one request with it, connected before and cut off.
+ * Who came later waited for the next one, and nobody was refused.
+ */
+function notCutBy({ bad }: LoopResult, over: number): string[] {
+  const isCut = ({ kind, at }: BadEnd) => at <= over && /^(cut: )?(ECONNRESET|socket hang up|aborted)/.test(kind)
+  const others = bad.filter((one) => !isCut(one))
+  const tooMany = bad.length > callers ? [`${bad.length} requests were cut off, of ${callers} callers`] : []
+  return [...others.map(({ kind, at }) => `${kind}, asked ${at - over} ms after the end`), ...tooMany]
+}
 
 /** What failed before the first byte of an answer; a stream that outlasts the drain of a restart is cut. */
 const unbegun = ({ bad }: LoopResult) =>
