@@ -1,13 +1,17 @@
 // The launch service over REST on a machine whose own model has one GPU, from the first request of a launch to the last.
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import type { LaunchResponse, LogsResponse } from '../../src/api/launches.ts'
 import { ask as askSocket } from '../../src/cli/socket-client.ts'
+import { readEvents, type ServerEvent } from '../../src/client/server-events.ts'
+import { openGrpc } from '../conformance/grpc-calls.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld } from './world.ts'
 
 const key = 'schlüssel'
+/** Long enough for guesses of others not to keep it out. */
+const newKey = 'c2f0b7e4a91d4d0f8a63'
 const model = 'rehearsal/tiny-1b'
 /** As fetch sends it: text beyond ASCII is not allowed in a header, its bytes are. */
 const authorization = `Bearer ${Buffer.from(key).toString('latin1')}`
@@ -104,7 +108,7 @@ test("the node's own launch is stopped by force alone, and started again over th
   await until(own.launch_id, 'ready')
 })
 
-test('a model that cannot be loaded fails with code, evidence and remedy, and a key that is taken away closes the door', async () => {
+test('a model that cannot be loaded fails with code, evidence and remedy; keys are rotated without a restart', async () => {
   const { world, call, send, until } = await startControl()
   const made = await call('POST', '/launch', { model, gpu_ids: [1], extra_kwargs: { no_such_flag: 1 } })
   await until(made.json.launch_id, 'failed')
@@ -112,7 +116,73 @@ test('a model that cannot be loaded fails with code, evidence and remedy, and a 
   expect(json.error).toContain('no-such-flag')
   expect(json.error).toContain(json.diagnosis?.code)
   expect(json.error).toContain(json.diagnosis?.remedy)
-  await writeFile(join(world.machine.folder, 'keys'), 'another\n')
-  await eventually('the old key is refused', async () => (await send('GET', '/launch')).status === 401)
-  expect((await send('GET', '/launch', undefined, { authorization: 'Bearer another' })).status).toBe(200)
+
+  const grpc = openGrpc(`127.0.0.1:${world.ports.grpc}`)
+  onTestFinished(() => grpc.close())
+  const fresh = { authorization: `Bearer ${newKey}` }
+  const rest = async (headers: Record<string, string>) => (await send('GET', '/launch', undefined, headers)).status
+  const rpc = async (text: string) => (await grpc.ask('Complete', {}, { metadata: grpc.metadata(text) })).code
+  const basic = `Basic ${Buffer.from(`:${key}`).toString('base64')}`
+  expect([await rest(fresh), await rpc(fresh.authorization), await rpc(basic)]).toEqual([
+    401,
+    'UNAUTHENTICATED',
+    'INVALID_ARGUMENT',
+  ])
+  await writeFile(join(world.machine.folder, 'keys'), `${key}\n${newKey}\n`)
+  await eventually('the new key counts', async () => (await rest(fresh)) === 200)
+  expect([await rest({ authorization }), await rpc(basic), await rpc(fresh.authorization)]).toEqual([
+    200,
+    'INVALID_ARGUMENT',
+    'INVALID_ARGUMENT',
+  ])
+  await writeFile(join(world.machine.folder, 'keys'), `${newKey}\n`)
+  await eventually('the old key is refused', async () => (await rest({ authorization })) === 401)
+  expect([await rest(fresh), await rpc(basic), await rpc(fresh.authorization)]).toEqual([
+    200,
+    'UNAUTHENTICATED',
+    'INVALID_ARGUMENT',
+  ])
+  // Who guesses is told to wait, and keeps nobody out who has a long key.
+  const guesses = await Promise.all(
+    Array.from({ length: 60 }, (_, at) => send('GET', '/stats', undefined, { authorization: `Bearer guess-${at}` })),
+  )
+  expect(new Set(guesses.map(({ status }) => status))).toEqual(new Set([401, 429]))
+  const limited = guesses.find(({ status }) => status === 429)
+  expect(Number(limited?.headers.get('retry-after'))).toBeGreaterThan(0)
+  expect([await rest(fresh), await rpc(fresh.authorization)]).toEqual([200, 'INVALID_ARGUMENT'])
+  expect(await world.log()).not.toMatch(new RegExp(`${key}|${newKey}`))
+})
+
+test('events go on behind the last one seen over a daemon that is killed: each line of the log once, and how it ended', async () => {
+  const { world, call, send, until } = await startControl()
+  const { launch_id: id } = (await call('POST', '/launch', { model, gpu_ids: [1] })).json
+  const read = async (last?: string) => {
+    const headers = { authorization, ...(last !== undefined && { 'last-event-id': last }) }
+    const answer = await send('GET', `/launch/${id}/events`, undefined, headers)
+    const told: ServerEvent[] = []
+    const ended = (async () => {
+      if (answer.body) for await (const event of readEvents(answer.body)) told.push(event)
+    })().catch(() => {})
+    return { status: answer.status, told, ended }
+  }
+  const first = await read()
+  await until(id, 'ready')
+  await eventually('it is told', () => first.told.some(({ data }) => data.includes('"state":"ready"')))
+  // As if its reader had got no further than the middle.
+  const half = first.told.slice(0, Math.ceil(first.told.length / 2))
+  await world.kill('SIGKILL')
+  await first.ended
+  world.start()
+  await eventually('the next daemon has it', () => until(id, 'ready').then(() => true), patience, 200)
+  const second = await read(half.at(-1)?.id)
+  expect((await call('DELETE', `/launch/${id}`)).json.state).toBe('stopped')
+  await second.ended
+  const lines = [...half, ...second.told].filter(({ event }) => event === 'log').map(({ data }) => data)
+  const { content } = (await call<LogsResponse>('GET', `/logs/${id}`)).json
+  expect(lines).toEqual(content.split(/\r\n|\n|\r/).filter((line) => line !== ''))
+  const states = second.told
+    .filter(({ event }) => event === 'state')
+    .map(({ data }) => /"state":"(\w+)"/.exec(data)?.[1])
+  expect([states.at(0), states.at(-1)]).toEqual(['ready', 'stopped'])
+  expect(await read(second.told.at(-1)?.id)).toMatchObject({ status: 204, told: [] })
 })
