@@ -3,11 +3,23 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
-import { frpcFiles } from '../../src/tunnel/frpc-files.ts'
-import type { Tunnels } from '../../src/tunnel/tunnels.ts'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { createLog } from '../../src/core/log.ts'
+import { createSecrets } from '../../src/core/secrets.ts'
+import { frpcFiles, readAdmin } from '../../src/tunnel/frpc-files.ts'
+import type { Tunnels, TunnelView } from '../../src/tunnel/tunnels.ts'
 import { eventually } from '../support/eventually.ts'
-import { canConnect, createWorld, endChild, frpcPid, isAlive, type Programs, token, whenPhase } from './world.ts'
+import {
+  canConnect,
+  createWorld,
+  endChild,
+  frpcPid,
+  isAlive,
+  type Programs,
+  token,
+  whenPhase,
+  type World,
+} from './world.ts'
 
 const limit = { timeout: 90_000 }
 
@@ -41,15 +53,52 @@ export function testScenarios(programs: Programs): void {
     async () => {
       const world = await createWorld(programs)
       await world.startFrps()
+      // Of the daemon: real frpc would connect through it, to nowhere.
+      for (const name of proxyVariables) vi.stubEnv(name, 'http://127.0.0.1:9')
+      onTestFinished(() => void vi.unstubAllEnvs())
       const pid = frpcPid(await whenPhase(world.startTunnels(), 'proved'))
-      const files = frpcFiles(join(world.folder, 'state', 'frp'), { server: world.server } as never)
+      const files = filesOf(world)
       for (const path of [files.config, files.token]) expect((await stat(path)).mode & 0o777).toBe(0o600)
       expect(await readFile(files.config, 'utf8')).not.toContain(token)
       for (const name of ['cmdline', 'environ'])
         expect(await readFile(`/proc/${pid}/${name}`, 'utf8')).not.toContain(token)
-      expect(await readFile(`/proc/${pid}/environ`, 'utf8')).not.toMatch(/http_proxy/i)
+      expect(process.env['http_proxy']).toBeDefined()
+      expect(await readFile(`/proc/${pid}/environ`, 'utf8')).not.toMatch(/_proxy/i)
     },
   )
+
+  test('the admin API has a password of its own for each life, which only the configuration knows', limit, async () => {
+    const world = await createWorld(programs)
+    await world.startFrps()
+    const said: string[] = []
+    const log = createLog({ level: 'debug', secrets: createSecrets(), write: (line) => void said.push(line) })
+    const tunnels = world.startTunnels({ log })
+    const passwords: string[] = []
+    for (let life = 0; life < 2; life += 1) {
+      const view = await whenPhase(tunnels, 'proved')
+      const pid = frpcPid(view)
+      const admin = await readAdmin(filesOf(world).config)
+      const password = admin?.password ?? ''
+      // 18 random bytes.
+      expect(password).toMatch(/^[\w-]{24}$/)
+      passwords.push(password)
+      const url = `http://127.0.0.1:${admin?.port}/api/status`
+      const statuses = [{}, { authorization: basic('gonka', 'guessed') }, { authorization: basic('gonka', password) }]
+      const asked = statuses.map(async (headers) => (await fetch(url, { headers })).status)
+      expect(await Promise.all(asked)).toEqual([401, 401, 200])
+      const shown = await Promise.all(
+        [pid, view.pid].flatMap((one) =>
+          ['cmdline', 'environ'].map((name) => readFile(`/proc/${one}/${name}`, 'utf8')),
+        ),
+      )
+      const status = JSON.stringify([tunnels.tunnels.value, tunnels.status.value, tunnels.parts?.value])
+      expect([...shown, status, ...said].filter((text) => text.includes(password))).toEqual([])
+      expect(await findFilesWith(join(world.folder, 'state'), password)).toEqual([filesOf(world).config])
+      process.kill(pid, 'SIGKILL')
+      await whenAnother(tunnels, view)
+    }
+    expect(new Set(passwords).size).toBe(2)
+  })
 
   test('a refused token is told, and the tunnel comes up once the server takes it', limit, async () => {
     const world = await createWorld(programs)
@@ -127,10 +176,11 @@ export function testScenarios(programs: Programs): void {
     const world = await createWorld(programs)
     await world.startFrps()
     const tunnels = world.startTunnels()
-    const pid = frpcPid(await whenPhase(tunnels, 'proved'))
+    const view = await whenPhase(tunnels, 'proved')
+    const pid = frpcPid(view)
     process.kill(pid, 'SIGKILL')
     // How long it is down is a matter of milliseconds: what counts is that another one serves.
-    await eventually('another frpc serves', async () => frpcPid(await whenPhase(tunnels, 'proved')) !== pid)
+    await whenAnother(tunnels, view)
     expect(isAlive(pid)).toBe(false)
   })
 
@@ -175,6 +225,24 @@ export function testScenarios(programs: Programs): void {
       async () => (await readdir(join(world.folder, 'state', 'frp'))).length === 0,
     )
   })
+}
+
+const proxyVariables = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY']
+
+const filesOf = (world: World) => frpcFiles(join(world.folder, 'state', 'frp'), { server: world.server } as never)
+
+/** By its keeper: an old one has other children for a moment, which write down how frpc ended. */
+const whenAnother = (tunnels: Tunnels, { pid }: TunnelView) =>
+  eventually('another frpc serves', async () => (await whenPhase(tunnels, 'proved')).pid !== pid)
+
+const basic = (user: string, password: string) => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+
+/** Configuration, token, records and logs of all lives. */
+async function findFilesWith(folder: string, text: string): Promise<string[]> {
+  const all = await readdir(folder, { recursive: true, withFileTypes: true })
+  const paths = all.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name))
+  const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8').catch(() => '')))
+  return paths.filter((_, at) => texts[at]?.includes(text))
 }
 
 /** The problems of its only tunnel from now on, as they come. */

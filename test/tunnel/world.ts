@@ -105,10 +105,11 @@ export function whenPhase(tunnels: Tunnels, phase: TunnelView['phase'], code?: s
   )
 }
 
-/** The frpc below its keeper. */
+/** The frpc below its keeper. @throws where it has none any more */
 export function frpcPid(view: TunnelView): number {
-  const children = readFileSync(`/proc/${view.pid}/task/${view.pid}/children`, 'utf8').trim().split(' ')
-  return Number(children[0])
+  const [pid] = readFileSync(`/proc/${view.pid}/task/${view.pid}/children`, 'utf8').trim().split(' ')
+  if (!pid) throw new Error(`no frpc below ${view.pid}`)
+  return Number(pid)
 }
 
 export function isAlive(pid: number): boolean {
