@@ -20,7 +20,7 @@ const usage = `npm run conformance -- --url http://HOST:8000 [flags]
 --kill COMMAND       kills the processes of the launch in $LAUNCH_ID
 --restart COMMAND    kills the service and starts it again; returns when it answers
 --only WORD          cases whose part or title has it: A1.8, "defect 2", stop; several times
---without WORD       the contrary; against the old service: --without defect
+--without WORD       the contrary; against the old service: --without defect --without ours
 --json               one line of JSON per case`
 
 async function main(): Promise<number> {
