@@ -22,7 +22,8 @@ const files = signal<Files>({ kind: 'ready', path: '/models/x' })
 
 type Event =
   | { kind: 'launch'; ask: Pick<LaunchRequest, 'gpu_ids' | 'gpu_count' | 'queue' | 'ttl_seconds'> }
-  | { kind: 'stop' | 'crash'; nth: number }
+  /** kept: it crashed, and its GPU memory stays until `ended`. */
+  | { kind: 'stop' | 'crash' | 'kept'; nth: number }
   | { kind: 'ready' | 'ended' | 'kill' | 'time' | 'slow' }
 
 const ask = fc.oneof(
@@ -45,6 +46,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('stop' as const), nth }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('crash' as const), nth }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('kept' as const), nth }) },
   { weight: 3, arbitrary: fc.constant({ kind: 'ready' as const }) },
   { weight: 2, arbitrary: fc.constant({ kind: 'ended' as const }) },
   { weight: 1, arbitrary: fc.constant({ kind: 'kill' as const }) },
@@ -145,6 +147,10 @@ class Day {
       case 'crash': {
         const found = world.alive()[one.nth]
         return found && world.crash(found)
+      }
+      case 'kept': {
+        const found = world.alive()[one.nth]
+        return found && world.keepMemory(found)
       }
       case 'ready':
         return world.ready()
