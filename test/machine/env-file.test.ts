@@ -135,10 +135,14 @@ test('changed arguments are loaded by the same process, and the old engine is go
   await world.untilRegistered()
   const [first] = await world.engines()
   await world.setEnv('MAX_MODEL_LEN', '1024')
-  await eventually('another engine serves', async () => {
-    const [engine] = await world.engines()
-    return engine?.phase === 'serving' && engine.pid !== first?.pid
-  })
+  await eventually(
+    'another engine serves',
+    async () => {
+      const [engine] = await world.engines()
+      return engine?.phase === 'serving' && engine.pid !== first?.pid
+    },
+    40_000,
+  )
   await world.untilRegistered()
   const engines = (await world.processes()).filter(({ kind, argv }) => kind === 'engine' && argv.includes('--port'))
   expect(engines).toHaveLength(1)
