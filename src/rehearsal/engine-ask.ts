@@ -34,11 +34,8 @@ export function parseAsk(session: Session, kind: Kind, body: Record<string, unkn
   const guided = parseGuided(body, knobs.generation)
   if (guided && 'refused' in guided) return { refused: 400, message: guided.refused, type: 'BadRequestError' }
   const counts = (kind === 'chat' ? [told] : toPrompts(told)).map(countPrompt)
-  const longest = Math.max(...counts)
-  if (longest > args.maxModelLen) {
-    const message = `This model's maximum context length is ${args.maxModelLen} tokens. However, your request has ${longest} input tokens.`
-    return { refused: 400, message, type: 'BadRequestError' }
-  }
+  const tooLong = judgeLengths(counts, args.maxModelLen)
+  if (tooLong !== undefined) return { refused: 400, message: tooLong, type: 'BadRequestError' }
   const wanted = Number(body['max_completion_tokens'] ?? body['max_tokens'] ?? (kind === 'chat' ? 32 : 16))
   const most = (tokens: number) => Math.max(1, Math.min(Math.trunc(wanted) || 1, args.maxModelLen - tokens))
   const options = body['stream_options'] as { include_usage?: boolean } | undefined
@@ -50,6 +47,13 @@ export function parseAsk(session: Session, kind: Kind, body: Record<string, unkn
     prompts: counts.map((tokens) => toPrompt(tokens, most(tokens), guided?.text)),
     id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${randomUUID().replaceAll('-', '')}`,
   }
+}
+
+/** @returns why not */
+export function judgeLengths(counts: readonly number[], most: number): string | undefined {
+  const longest = Math.max(...counts)
+  if (longest <= most) return undefined
+  return `This model's maximum context length is ${most} tokens. However, your request has ${longest} input tokens.`
 }
 
 function toPrompt(tokens: number, most: number, text: string | undefined): Prompt {

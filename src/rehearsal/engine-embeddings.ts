@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { readJsonBody, sendDetail, sendJson, sendOpenAiError } from './engine-answers.ts'
-import { countPrompt, toPrompts } from './engine-ask.ts'
+import { countPrompt, judgeLengths, toPrompts } from './engine-ask.ts'
 import type { Session } from './engine-session.ts'
 
 export async function answerEmbeddings(
@@ -24,9 +24,11 @@ export async function answerEmbeddings(
   const { input } = body
   if (input === undefined) return refuse(400, "[{'type': 'missing', 'loc': ('body', 'input')}]", 'Bad Request')
   const inputs = toPrompts(input)
+  const tokens = inputs.map(countPrompt)
+  const tooLong = judgeLengths(tokens, args.maxModelLen)
+  if (tooLong !== undefined) return refuse(400, tooLong, 'BadRequestError')
   const left = new AbortController()
   response.once('close', () => left.abort())
-  const tokens = inputs.map(countPrompt)
   try {
     // One step of the core each, as a pooling model takes it.
     await Promise.all(tokens.map((count) => drain(session.decoder.decode({ tokens: count, total: 1 }, left.signal))))

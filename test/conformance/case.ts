@@ -8,8 +8,8 @@ export type Case = {
   of: string
   /** Why it cannot be run against this target. */
   lacks?: (target: Target) => string | undefined
-  /** Uses launches that other cases use, too: run after those that want the GPUs for themselves. */
-  shares?: true
+  /** Uses launches that other cases use, too: run after those that want the GPUs for themselves. Those of A1.8 do unless told. */
+  shares?: boolean
   run: (target: Target) => Promise<void>
 }
 

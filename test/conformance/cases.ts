@@ -4,6 +4,7 @@ import { clientCases } from './cases-client.ts'
 import { defectCases } from './cases-defects.ts'
 import { environmentCases } from './cases-environment.ts'
 import { grpcCases } from './cases-grpc.ts'
+import { grpcStateCases } from './cases-grpc-states.ts'
 import { launchCases } from './cases-launch.ts'
 import { restCases } from './cases-rest.ts'
 import { statsCases } from './cases-stats.ts'
@@ -21,6 +22,7 @@ const all = [
   ...environmentCases,
   ...clientCases,
   ...defectCases,
+  ...grpcStateCases,
   ...grpcCases,
 ]
 
