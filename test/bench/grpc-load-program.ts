@@ -1,6 +1,7 @@
 // The load generator of the gRPC rows, a process of its own: HOW PORT PROMPTS CONCURRENT. Prints one JSON line.
 // direct: one POST per prompt to the engine. batch: Complete with all prompts. calls: Complete with one prompt each.
-// idle: CompleteStream that nobody reads, until it is killed.
+// CompleteStream, EmbedStream, TokenStream: one call that nobody reads, until it is killed.
+import { connect } from 'node:http2'
 import { join } from 'node:path'
 import * as grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
@@ -11,13 +12,14 @@ const [port = 0, count = 1, concurrent = 1] = process.argv.slice(3).map(Number)
 type Answer = { completions: { text: string }[] }
 const proto = join(import.meta.dirname, '../../src/api/inference.proto')
 const loaded = loadSync(proto, { keepCase: true, arrays: true, defaults: true })
-const methods = loaded['vllm_bootstrap.InferenceService'] as Record<string, grpc.MethodDefinition<object, Answer>>
+const services = ['vllm_bootstrap.InferenceService', 'vllm_bootstrap.TokenService'].map((name) => loaded[name])
+const methods = Object.assign({}, ...services) as Record<string, grpc.MethodDefinition<object, Answer>>
 const prompts = Array.from({ length: count }, (_, at) => `a prompt of some length, as they are, number ${at}`)
 const timer = { began: performance.now() }
 if (how === 'direct') await askDirectly()
 else if (how === 'batch') await complete(openClient(), prompts)
 else if (how === 'calls') await callConcurrently()
-else leaveUnread()
+else leaveUnread(how)
 const seconds = (performance.now() - timer.began) / 1000
 process.stdout.write(`${JSON.stringify({ perSecond: count / seconds })}\n`)
 
@@ -72,9 +74,18 @@ function methodOf(name: string): grpc.MethodDefinition<object, Answer> {
   return method
 }
 
-function leaveUnread(): void {
-  const { path, requestSerialize, responseDeserialize } = methodOf('CompleteStream')
-  const request = { launch_id: 'bench', prompts, max_tokens: 4000 }
-  openClient().makeServerStreamRequest(path, requestSerialize, responseDeserialize, request).pause()
+/** By hand: a grpc-js client that does not read takes all from the connection nevertheless, into memory of its own. */
+function leaveUnread(method: string): void {
+  const { path, requestSerialize } = methodOf(method)
+  const isEmbed = method.startsWith('Embed')
+  const message = requestSerialize(
+    isEmbed ? { launch_id: 'bench-embed', texts: prompts } : { launch_id: 'bench', prompts, max_tokens: 4000 },
+  )
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(message.length, 1)
+  const headers = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' }
+  connect(`http://127.0.0.1:${port}`)
+    .request(headers)
+    .end(Buffer.concat([head, message]))
   setInterval(() => {}, 1000)
 }
