@@ -22,7 +22,7 @@ type Ready = {
 }
 
 export async function serveEngine({ args, knobs, log, core, handle }: Ready): Promise<void> {
-  const health = { coreDead: false, lateUntil: performance.now() + knobs.lateHealthMs }
+  const health = { coreDead: false, lateUntil: knobs.lateHealthMs > 0 ? Infinity : 0 }
   const counters = createCounters()
   const session: Session = {
     args,
@@ -41,6 +41,7 @@ export async function serveEngine({ args, knobs, log, core, handle }: Ready): Pr
   if (knobs.marks !== '') await warmAnswers(session)
   try {
     await listenOn(server, handle)
+    if (knobs.lateHealthMs > 0) health.lateUntil = performance.now() + knobs.lateHealthMs
     writeMark(knobs.marks, knobs.slot, 'listening')
   } catch {
     // Another one bound at the same moment and listened first.
