@@ -1,9 +1,10 @@
 // The unit files as systemd's own tools judge them.
 import { execFile } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import { renderUnitPaths } from '../../src/host/unit-paths.ts'
 import { bringCommands, describeWith, provide } from '../support/real.ts'
 import { tempDir } from '../support/temp-dir.ts'
 
@@ -12,8 +13,19 @@ const folder = join(import.meta.dirname, '../../systemd')
 const analyze = await provide('systemd-analyze', () => bringCommands({ 'systemd-analyze': 'systemd' }))
 
 describeWith('systemd-analyze', analyze, () => {
-  test('the exposure of the unit is at most 3.0', async () => {
-    const args = ['security', '--offline=true', '--threshold=30', join(folder, 'gonka-node.service')]
+  const opened = renderUnitPaths({ writable: ['/mnt/models', '/opt/a cache'], homes: true }) ?? ''
+
+  test.each([
+    ['as installed', ''],
+    ['with paths of its own, in home folders too', opened],
+  ])('the exposure of the unit %s is at most 3.0', async (_, dropIn) => {
+    const text = await readFile(join(folder, 'gonka-node.service'), 'utf8')
+    const path = join(await tempDir(), 'gonka-node.service')
+    await writeFile(
+      path,
+      text.replace('\n[Install]', () => `\n${dropIn}\n[Install]`),
+    )
+    const args = ['security', '--offline=true', '--threshold=30', path]
     const { stdout } = await run('systemd-analyze', args, { maxBuffer: 1_000_000 })
     expect(Number(/exposure level for gonka-node\.service: (\d+\.\d)/.exec(stdout)?.[1])).toBeLessThanOrEqual(3)
   })
@@ -25,6 +37,8 @@ describeWith('systemd-analyze', analyze, () => {
       const text = await readFile(join(folder, unit), 'utf8')
       // The programs are looked for where they are installed.
       await writeFile(join(copies, unit), text.replaceAll('/usr/bin/gonka-node', '/bin/true'))
+      await mkdir(join(copies, 'gonka-node.service.d'), { recursive: true })
+      await writeFile(join(copies, 'gonka-node.service.d/50-paths.conf'), opened)
     }
     const { stderr } = await run('systemd-analyze', [
       'verify',
