@@ -47,6 +47,8 @@ const counts = { sequences: 0, launches: 0, refused: 0, stops: 0, crashes: 0, da
 class Day {
   readonly #world: RaceWorld
   readonly #calls: Promise<unknown>[] = []
+  /** There is one daemon to kill. */
+  #reborn: Promise<void> | undefined
   readonly ids = new Set<string>()
 
   constructor(world: RaceWorld) {
@@ -93,11 +95,16 @@ class Day {
         return
       }
       case 'kill-daemon':
-        counts.daemons += 1
-        await world.kill('SIGKILL')
-        world.start()
-        return world.untilUp()
+        this.#reborn ??= this.#killDaemon().finally(() => (this.#reborn = undefined))
+        return this.#reborn
     }
+  }
+
+  async #killDaemon(): Promise<void> {
+    counts.daemons += 1
+    await this.#world.kill('SIGKILL')
+    this.#world.start()
+    await this.#world.untilUp()
   }
 
   async #launch(body: object): Promise<void> {
@@ -200,7 +207,11 @@ test(
     const run = async (number: number) => {
       const world = await startRaceWorld((end) => void ends.push(end))
       await fc.assert(
-        fc.asyncProperty(day, (rows) => live(world, rows)),
+        fc.asyncProperty(day, (rows) =>
+          live(world, rows).catch(async (error: Error) => {
+            throw new Error(`${error.message}\n${(await world.log()).slice(-20_000)}`, { cause: error })
+          }),
+        ),
         {
           numRuns: Math.ceil((sequences - number) / worlds),
           interruptAfterTimeLimit: timeLimit,
