@@ -116,6 +116,25 @@ test('an engine found dead has its GPUs until their memory is back, also if seve
   expect(told).toEqual([])
 })
 
+test('a daemon that leaves while the memory of a stopped engine lingers forgets nothing: the next one waits', async () => {
+  const { gpuMemoryBack, looks, giveBack } = createMemory()
+  const bed = await engineBed()
+  const { deps } = bed
+  const life = startEngine({ ...bed.spec, gpus: [0] }, { ...deps, gpuMemoryBack })
+  await whenPhase(life, 'serving')
+  const stopped = life.stop()
+  await eventually('nothing but memory is left', () => looks.length === 1)
+  expect(await pidsOf(bed, life)).toEqual([])
+  life.leave()
+  expect(await stopped).toEqual({ why: 'left' })
+  expect(await readdir(deps.livesFolder)).toEqual([life.id])
+  const [next] = await adoptEngines(deps.livesFolder, { ...deps, gpuMemoryBack })
+  await eventually('looked at', () => looks.length === 2)
+  giveBack('others')
+  expect(await next!.ended).toMatchObject({ end: { why: 'found-dead' } })
+  expect(next).toMatchObject({ id: life.id, memoryKept: true })
+})
+
 test('a reboot has freed the memory of an engine that is found dead: it is buried at once', async () => {
   const { gpuMemoryBack, looks } = createMemory()
   const { folder, adopt, told } = await dead({ gpuMemoryBack })
