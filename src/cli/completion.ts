@@ -5,6 +5,7 @@ import { verbs } from './verbs.ts'
 export const completion: Verb = {
   usage: 'bash|zsh',
   summary: 'prints the shell completion, for `source <(gonka-node completion bash)`',
+  help: 'install.sh puts both where the shells look by themselves: on an instance nothing is to be done.',
   options: {},
   words: ['bash', 'zsh'],
   positionals: 1,

@@ -15,10 +15,12 @@ const longestEvidence = 400
  */
 export function diagnose(lines: readonly string[], code: number | undefined): Diagnosis {
   const clean = lines.map(stripPrefix)
-  for (const { code: name, title, remedy, retry, patterns, weak } of signatures) {
+  for (const { code: name, title, remedy, retry, patterns, weak, dependsOn } of signatures) {
     const where = weak === 'hint' ? pickHintLines(clean, code) : clean
     const line = where.find((text) => !isEcho(text) && patterns.some((pattern) => pattern.test(text)))
-    if (line !== undefined) return { problem: { code: name, title, remedy, evidence: toEvidence(line) }, retry }
+    if (line === undefined) continue
+    const problem = { code: name, title, remedy, evidence: toEvidence(line) }
+    return { problem: dependsOn === undefined ? problem : { ...problem, dependsOn }, retry }
   }
   // Nobody but the kernel's OOM killer, or a person, sends SIGKILL to an engine.
   const killed = signatures.find((one) => one.row === 33)

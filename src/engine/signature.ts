@@ -20,4 +20,6 @@ export type Signature = {
    * where nothing else does.
    */
   weak?: 'symptom' | 'hint'
+  /** The code of another part's problem that it follows from, where that one is there. */
+  dependsOn?: string
 }

@@ -101,4 +101,15 @@ export const hostSignatures: readonly Signature[] = [
       /CUDA error: (an illegal memory access|device-side assert|unspecified launch failure|misaligned address)/i,
     ],
   },
+  {
+    // Last of the causes: a library may print it and go on.
+    row: 32,
+    code: 'vllm-path-forbidden',
+    title: 'vLLM may not use a path',
+    remedy:
+      'let the service user own the path in the evidence, or name another one; a folder of a setting is named with it by `path-unwritable`',
+    retry: 'host',
+    patterns: [/PermissionError: \[Errno 13\]/, /OSError: \[Errno 30\] Read-only file system/],
+    dependsOn: 'path-unwritable',
+  },
 ]

@@ -148,6 +148,8 @@ const rows: [row: number, line: string, code: string][] = [
   ],
   [31, 'OSError: [Errno 98] Address already in use', 'vllm-port-in-use'],
   [32, "OSError: [Errno 28] No space left on device: '/root/.cache/vllm/torch_compile_cache/ab12'", 'vllm-disk-full'],
+  [32, "PermissionError: [Errno 13] Permission denied: '/opt/theirs/torch_compile_cache'", 'vllm-path-forbidden'],
+  [32, "OSError: [Errno 30] Read-only file system: '/usr/share/hf/modules'", 'vllm-path-forbidden'],
   [33, 'Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down executor.', 'vllm-host-oom'],
   [34, 'RuntimeError: Failed to find C compiler. Please specify via CC environment variable.', 'vllm-no-compiler'],
   [34, 'fatal error: Python.h: No such file or directory', 'vllm-no-compiler'],
@@ -216,6 +218,12 @@ test('symptoms never win against a cause, wherever it stands', () => {
   expect(diagnose([...symptoms, cause], 1).problem.code).toBe('vllm-gpu-oom')
   expect(diagnose([cause, ...symptoms], 1).problem.code).toBe('vllm-gpu-oom')
   expect(diagnose(symptoms, 1).problem.code).toBe('vllm-engine-dead')
+})
+
+test('a path that vLLM may not use follows from the setting that names it, where that is known to be wrong', () => {
+  const lines = ["PermissionError: [Errno 13] Permission denied: '/opt/x'"]
+  expect(diagnose(lines, 1).problem).toMatchObject({ code: 'vllm-path-forbidden', dependsOn: 'path-unwritable' })
+  expect(diagnose([...lines, 'torch.OutOfMemoryError: no'], 1).problem.code).toBe('vllm-gpu-oom')
 })
 
 test('what a healthy engine prints explains no failure while something else does', () => {
