@@ -103,7 +103,7 @@ class Batch implements Line {
   #keep(place: number, bytes: Buffer): void {
     this.#estimate = costOf(bytes)
     if (this.#over) return
-    this.#done.set(place, bytes)
+    this.#done.set(place, toOwnMemory(bytes))
     this.#plan.share.add(costOf(bytes))
   }
 
@@ -122,4 +122,11 @@ class Batch implements Line {
     this.#done.clear()
     tell()
   }
+}
+
+/** Small buffers are pieces of a page of 64 KB, which they keep as a whole: results that wait would hold four times their bytes. */
+function toOwnMemory(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(own)
+  return own
 }
