@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { launchStates, logsResponse } from '../../src/api/launches.ts'
 import { systemStats } from '../../src/api/stats.ts'
-import type { Case } from './case.ts'
-import type { LaunchFacts } from './target.ts'
+import { type Case, needsGrpc } from './case.ts'
+import { openGrpc } from './grpc-calls.ts'
+import type { LaunchFacts, Target } from './target.ts'
 
 const fields = ['launch_id', 'model', 'gpu_ids', 'task', 'state', 'created_at', 'updated_at', 'error']
 
@@ -48,12 +49,27 @@ export const clientCases: Case[] = [
   {
     of: 'A1.10',
     title: 'gRPC is at the port after that of REST, where the client looks for it without grpc_address',
-    lacks: ({ grpc }) => (grpc === undefined ? 'no --grpc address' : undefined),
-    async run({ url, grpc }) {
-      const { hostname, port, protocol } = new URL(url)
-      // A client that is told no port takes 8000, whatever the scheme.
-      const rest = port === '' ? (/:\d+\/?$/.test(url) ? (protocol === 'https:' ? 443 : 80) : 8000) : Number(port)
-      assert.equal(grpc, `${hostname}:${rest + 1}`)
+    lacks: (target) => needsGrpc(target) ?? judgeDerived(target),
+    async run(target) {
+      const calls = openGrpc(toDerived(target.url))
+      try {
+        const { code } = await calls.ask('Complete', {}, { metadata: target.metadata() })
+        assert.equal(code, 'INVALID_ARGUMENT')
+      } finally {
+        calls.close()
+      }
     },
   },
 ]
+
+/** As the client derives it: a URL without a port has 8000, whatever its scheme. */
+function toDerived(url: string): string {
+  const [, host = '', port = '8000'] = /^\w+:\/\/(.*?)(?::(\d+))?\/*$/.exec(url) ?? []
+  return `${host}:${Number(port) + 1}`
+}
+
+function judgeDerived({ url, grpc = '' }: Target): string | undefined {
+  const derived = toDerived(url)
+  const isThere = grpc.split(':').at(-1) === derived.split(':').at(-1)
+  return isThere ? undefined : `gRPC is at ${grpc}, not at ${derived}: clients must be told`
+}
