@@ -39,13 +39,24 @@ export function describePoc(facts: PocFacts): PocView {
   const parts = seats.filter(({ slot }) => groupOf(round, slot)).map((seat) => describeSeat(seat, round, facts))
   const problem = parts.map((part) => part.problem).find(Boolean) ?? judgeRest(facts, round)
   const mining = seats
-    .filter(({ state }) => state.kind === 'mining')
-    .map(({ state }) => state as SeatState & { kind: 'mining' })
+    .map((seat) => ({ port: seat.port, state: stateIn(round, seat) }))
+    .flatMap(({ port, state }) => (state.kind === 'mining' ? [{ port, state }] : []))
+    // One that does not answer, or computes nothing, does not mine, whatever it was told.
+    .filter(({ port, state }) => !state.trouble && !judgeGrowth(`engine ${port}`, state.growth, facts.now, facts.pace))
+    .map(({ state }) => state)
   const rate = mining.reduce((sum, { growth }) => sum + growth.perSecond, 0)
   const summary = `block ${round.request.block_height}: ${mining.length} of ${round.engines} engines mine, ${rate.toFixed(1)} nonces/s`
-  if (problem) return { health: mining.length === 0 ? 'failed' : 'degraded', summary, problem, parts }
+  if (problem)
+    return { health: mining.length > 0 || isRefused(problem) ? 'degraded' : 'failed', summary, problem, parts }
   return { health: mining.length === round.engines ? 'ok' : 'starting', summary, parts }
 }
+
+/** What it said of another round says nothing of this one. */
+const stateIn = (round: Round, { state }: SeatFacts): SeatState =>
+  state.kind === 'idle' || state.roundId === round.id ? state : { kind: 'idle' }
+
+/** An init that no engine takes is no reason to restart engines that serve: whoever asks for our health would do so. */
+const isRefused = ({ code }: Problem): boolean => code === 'poc-init-refused' || code === 'poc-init-failed'
 
 function judgeRest({ seats, roundAt, now, pace, saveFailure }: PocFacts, round: Round): Problem | undefined {
   const absent = Array.from({ length: round.engines }, (_, slot) => slot).filter(
@@ -64,7 +75,8 @@ export function judgeSeat(
   facts: Pick<PocFacts, 'now' | 'pace' | 'relayed'>,
   round: Round,
 ): Problem | undefined {
-  const { state, deliveries, logLine } = seat
+  const { deliveries, logLine } = seat
+  const state = stateIn(round, seat)
   if (state.kind === 'failing' || state.kind === 'refused') return state.problem
   if (state.kind !== 'mining') return undefined
   const engine = `engine ${seat.port}`
@@ -82,7 +94,8 @@ function describeSeat(seat: SeatFacts, round: Round, facts: PocFacts): PartStatu
   const problem = judgeSeat(seat, facts, round)
   const group = groupOf(round, seat.slot)
   const share = `group ${group?.group_id} of ${group?.n_groups}`
-  const { state, deliveries } = seat
+  const { deliveries } = seat
+  const state = stateIn(round, seat)
   const text = {
     idle: seat.serving ? `${share}: not told yet` : `${share} is reserved until it serves`,
     telling: `${share}: being told`,

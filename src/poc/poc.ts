@@ -40,6 +40,8 @@ export type PocDeps = {
 export interface Poc extends Component {
   readonly round: ReadonlySignal<Round | undefined>
   readonly relay: CallbackRelay
+  /** In the round that goes on, or about to be. */
+  isMining(upstream: Upstream): boolean
   /** @param share what the caller gave us of the whole work: `wholeWork`, or a group of several */
   begin(request: PocInit, share: Share): Promise<InitOutcome>
   /** Never fails as a whole. Within 5 s. */
@@ -66,6 +68,7 @@ export function startPoc(deps: PocDeps): Poc {
   const rounds = createRounds({ ...deps, seats: () => seats.all(), store, relay, clock })
   const urlFor = (round: Round, slot: number) => relay.urlFor(round.request.url, slot)
   const seats = startSeats(fleet.upstreams, { ...deps, calls, round: rounds.round, urlFor, clock, pace, abort })
+  const isMining = (upstream: Upstream) => ['telling', 'mining'].includes(seats.of(upstream)?.state.peek().kind ?? '')
   const asks = createAsks({ ...deps, calls, seats, relay, abort })
   const saveFailure = () => store.failure
   const view = oversee({ fleet, log, rounds, relay, saveFailure, seats: () => seats.all(), pace, clock, abort })
@@ -88,6 +91,7 @@ export function startPoc(deps: PocDeps): Poc {
     ...asks,
     round: rounds.round,
     relay,
+    isMining,
     begin: (request, share) => rounds.begin(request, share),
     stop: () => rounds.stop(),
     end: (intent) => (ended ??= end(intent)),
@@ -124,13 +128,16 @@ function endRoundsWithTheirReason(fleet: PocDeps['fleet'], rounds: Rounds, abort
   const plan = computed(() => {
     const [round, planned] = [rounds.round.value, fleet.planned.value]
     if (!round) return 'no round'
-    return planned ? (planned.model === round.model ? 'same' : 'other') : 'none'
+    if (planned) return planned.model === round.model ? 'same' : 'other'
+    // What was ordered instead is not here yet: engines that go on serving go on mining.
+    const isHere = fleet.upstreams.value.some((one) => one.model === round.model && one.state.value === 'serving')
+    return isHere ? 'kept' : 'none'
   })
   watch(
     plan,
     (now) => {
       if (now === 'other' || (now === 'none' && wasSame)) rounds.end('another model is planned, or none')
-      wasSame = now === 'same'
+      wasSame = now === 'same' || (wasSame && now === 'kept')
     },
     abort,
   )

@@ -47,6 +47,9 @@ export function competes(going: Identity, next: Identity): boolean {
   return sameBlock && !isSameOwner(going, next)
 }
 
+/** A request of before: the chain is at a later block already. */
+export const isStale = (going: Identity, next: Identity): boolean => next.block_height < going.block_height
+
 function isSameOwner(a: Identity, b: Identity): boolean {
   return a.public_key === b.public_key && a.node_id === b.node_id && a.node_count === b.node_count
 }

@@ -6,14 +6,17 @@ import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import type { Fleet } from '../fleet/fleet.ts'
 import type { CallbackRelay } from './relay.ts'
-import { competes, isSameRound, type Round, type Share } from './round.ts'
+import { competes, isSameRound, isStale, type Round, type Share } from './round.ts'
 import type { RoundStore } from './round-store.ts'
 import type { Seat } from './seat.ts'
 import { describeOther, type Told } from './send.ts'
 
 export type InitOutcome =
   | { kind: 'mining'; answer: PocInitAnswer }
-  /** No engine took it. conflict: each of them answered 409. */
+  /**
+   * No engine took it (yet). conflict: each of them answered 409. What all of them refuse leaves the round before it as it was;
+   * what failed otherwise is repeated as long as the round lasts.
+   */
   | { kind: 'failed'; errors: PocError[]; conflict: boolean }
   | { kind: 'no-backends' }
 
@@ -47,26 +50,47 @@ export function createRounds(deps: RoundsDeps): Rounds {
   const { round } = held
 
   async function begin(request: PocInit, share: Share): Promise<InitOutcome> {
-    await deps.relay.ready
+    await Promise.all([deps.relay.ready, held.resume()])
     const ready = deps.seats().filter(isServing)
     const next = planRound(request, share, deps, ready)
     const now = round.peek()
+    const same = now !== undefined && isSameRound(now, next)
     if (ready.length === 0) {
-      if (now && !isSameRound(now, next)) held.assign(undefined, 'PoC round ends: another was asked for')
+      if (now && !same && isLater(now, next)) held.drop('another was asked for')
       return { kind: 'no-backends' }
     }
-    if (now && !isSameRound(now, next) && isBusy(ready) && competes(now.request, next.request)) {
+    if (now && !same && isBusy(ready) && (competes(now.request, request) || isStale(now.request, request))) {
       const clash: Told = { kind: 'refused', error: describeOther(now.request), status: 409 }
       return toOutcome(ready, Array(ready.length).fill(clash), next)
     }
-    const chosen = now && isSameRound(now, next) ? now : next
-    held.assign(chosen, 'PoC round begins')
-    const told = await Promise.all(ready.map((seat) => soon(seat.tell(chosen), deps.clock)))
-    const outcome = toOutcome(ready, told, chosen)
-    // What every engine refused is no round; one that still thinks about it keeps it.
-    const dead = outcome.kind === 'failed' && told.every((one) => one !== undefined)
-    if (dead && round.peek()?.id === chosen.id) held.assign(undefined, 'PoC round ends: no engine took it')
-    return outcome
+    const chosen = same ? now : next
+    if (!same) held.offer(chosen)
+    return tellAll(ready, chosen)
+  }
+
+  async function tellAll(ready: readonly Seat[], chosen: Round): Promise<InitOutcome> {
+    const tells = ready.map((seat) => seat.tell(chosen))
+    const concluded = Promise.all(tells).then((told) => conclude(ready, told, chosen))
+    const told = await Promise.all(tells.map((one) => soon(one, deps.clock)))
+    if (told.every((one) => one !== undefined)) await concluded
+    else if (told.some((one) => one?.kind === 'mining')) held.settle(chosen)
+    return toOutcome(ready, told, chosen)
+  }
+
+  /** When every engine has answered: who wins, the new round or the one that it was to replace. */
+  function conclude(ready: readonly Seat[], told: readonly Told[], chosen: Round): void {
+    if (round.peek()?.id !== chosen.id) return
+    if (told.every((one) => one.kind === 'refused')) {
+      const taken = ready.map((seat) => seat.taken()).find((one) => one && !isSameRound(one, chosen))
+      return held.fallBack(chosen, taken)
+    }
+    held.settle(chosen)
+    if (!told.some((one) => one.kind === 'mining')) return
+    // What an engine goes on with that refuses a round which others took is over.
+    for (const [at, seat] of ready.entries()) {
+      const old = seat.taken()
+      if (told[at]?.kind === 'refused' && old && !isSameRound(old, chosen)) void seat.hush()
+    }
   }
 
   return {
@@ -74,11 +98,11 @@ export function createRounds(deps: RoundsDeps): Rounds {
     begin,
     resume: () => held.resume(),
     stop() {
-      held.assign(undefined, 'PoC round ends: stop')
+      held.drop('stop')
       return hushAll(deps.seats(), deps.clock)
     },
     end(why) {
-      held.assign(undefined, `PoC round ends: ${why}`)
+      held.drop(why)
       void hushAll(deps.seats(), deps.clock)
     },
   }
@@ -87,30 +111,58 @@ export function createRounds(deps: RoundsDeps): Rounds {
 /** The round in memory and on disk: the only place that assigns it (D12). */
 function holdRound({ store, relay, log }: RoundsDeps) {
   const round = signal<Round | undefined>(undefined)
+  /** What the engines go back to when all of them refuse the present one. */
+  let settled: Round | undefined
+  let resuming: Promise<void> | undefined
   let untouched = true
+
+  function assign(next: Round | undefined, why: string): void {
+    const old = round.peek()
+    untouched = false
+    if (old?.id === next?.id) return
+    log.info({ round: next?.id, before: old?.id, block: next?.request.block_height, engines: next?.engines }, why)
+    relay.reset()
+    // The engines first, the disk behind them.
+    round.value = next
+  }
+
+  async function read(): Promise<void> {
+    const found = await store.read()
+    if (!found || !untouched) return
+    assign(found, 'PoC round goes on')
+    settled = found
+  }
+
   return {
     round,
-    assign(next: Round | undefined, why: string): void {
-      const old = round.peek()
-      // What an earlier daemon left on disk is over too, read or not.
-      const first = untouched
-      untouched = false
-      if (old?.id === next?.id && !first) return
-      log.info({ round: next?.id, before: old?.id, block: next?.request.block_height, engines: next?.engines }, why)
-      relay.reset()
-      // The engines first, the disk behind them.
-      round.value = next
+    resume: () => (resuming ??= read()),
+    /** Asked for; whether it stays is known when the engines have answered. */
+    offer: (next: Round) => assign(next, 'PoC round begins'),
+    settle(next: Round): void {
+      if (round.peek()?.id !== next.id || settled?.id === next.id) return
+      settled = next
       store.save(next)
     },
-    async resume(): Promise<void> {
-      const found = await store.read()
-      if (!found || !untouched) return
-      untouched = false
-      log.info({ round: found.id, block: found.request.block_height }, 'PoC round goes on')
-      round.value = found
+    /** @param taken what engines go on with, where nothing is settled; without any the refused one is shown until another comes */
+    fallBack(from: Round, taken: Round | undefined): void {
+      const back = settled ?? taken
+      if (back && back.id !== from.id)
+        assign(back, 'PoC round goes on: every engine refuses the one that was to replace it')
+      store.save(back ?? from)
+    },
+    drop(why: string): void {
+      // What an earlier daemon left on disk is over too, read or not.
+      const isKnown = untouched || round.peek() !== undefined
+      assign(undefined, `PoC round ends: ${why}`)
+      settled = undefined
+      if (isKnown) store.save(undefined)
     },
   }
 }
+
+/** While no engine serves nobody can say whether the request is right: only a later block of the same model ends a round. */
+const isLater = ({ request: now }: Round, { request: next }: Round): boolean =>
+  !isStale(now, next) && !competes(now, next) && now.params.model === next.params.model
 
 const isBusy = (seats: readonly Seat[]) => seats.some(({ state }) => ['mining', 'telling'].includes(state.peek().kind))
 const isServing = (seat: Seat) => seat.upstream.state.peek() === 'serving'

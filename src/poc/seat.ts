@@ -14,7 +14,7 @@ import type { EngineCalls } from './engine-calls.ts'
 import { lookAt, type Seen } from './look.ts'
 import { describeProblem } from './problems.ts'
 import { type Growth, lookEvery, noGrowth, noteStats, type PocPace } from './progress.ts'
-import { groupOf, type Round } from './round.ts'
+import { groupOf, isSameRound, type Round } from './round.ts'
 import { sendInit, sendStop, type Told } from './send.ts'
 
 export type SeatState =
@@ -42,6 +42,8 @@ export type SeatDeps = {
 export interface Seat {
   readonly upstream: Upstream
   readonly state: ReadonlySignal<SeatState>
+  /** The round that the engine took last and was not stopped in since; it goes on with it where it refuses the next one. */
+  taken(): Round | undefined
   /** Makes the engine mine its group of the present round, once, whoever asks. Never rejects; takes up to a minute. */
   tell(round: Round): Promise<Told>
   /** Stops mining and clears the engine's queue. Undefined: it stopped; a text says why not. Never rejects. */
@@ -56,6 +58,7 @@ export function startSeat(upstream: Upstream, deps: SeatDeps): Seat {
   const state = signal<SeatState>({ kind: 'idle' })
   const inTurn = createTurns()
   let pending: { roundId: string; told: Promise<Told> } | undefined
+  let taken: Round | undefined
 
   function tell(round: Round): Promise<Told> {
     const known = state.peek()
@@ -73,7 +76,11 @@ export function startSeat(upstream: Upstream, deps: SeatDeps): Seat {
     if (deps.round.peek()?.id !== round.id) return { kind: 'refused', error: 'the round is over' }
     const before = state.peek()
     state.value = { kind: 'telling', roundId: round.id }
-    const told = await sendInit(upstream, round, { ...deps, otherRound: before.kind === 'mining' })
+    const told = await sendInit(upstream, round, {
+      ...deps,
+      replaces: taken !== undefined && !isSameRound(taken, round),
+    })
+    if (told.kind === 'mining') taken = round
     state.value = judgeTold(upstream, told, before, { roundId: round.id, now: deps.clock.now() })
     if (told.kind !== 'mining') deps.log.warn({ port: upstream.port, error: told.error }, 'engine does not mine')
     return told
@@ -103,11 +110,15 @@ export function startSeat(upstream: Upstream, deps: SeatDeps): Seat {
   return {
     upstream,
     state,
+    taken: () => taken,
     tell,
     hush: () =>
       inTurn(async () => {
         const failed = await sendStop(upstream, deps)
-        state.value = { kind: 'idle' }
+        taken = undefined
+        const known = state.peek()
+        // What it refused it is not asked again.
+        if (known.kind !== 'refused' || known.roundId !== deps.round.peek()?.id) state.value = { kind: 'idle' }
         return failed
       }),
     ended,

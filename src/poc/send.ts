@@ -25,11 +25,14 @@ const initBound = 60_000
 /** The newest engines drain for up to 30 s before they answer a stop. */
 const stopBound = 35_000
 
-/** @param deps.otherRound the engine mines for an earlier round, which has to end first */
+/**
+ * An engine that mines is stopped only after it said that it would otherwise take the init: what it refuses costs nothing.
+ * @param deps.replaces what it mines was told by us for an earlier round, and is over, however alike it looks
+ */
 export async function sendInit(
   upstream: Upstream,
   round: Round,
-  deps: SendDeps & { otherRound: boolean },
+  deps: SendDeps & { replaces: boolean },
 ): Promise<Told> {
   const group = groupOf(round, upstream.slot)
   if (!group) return { kind: 'refused', error: `slot ${upstream.slot} has no group of ${round.engines}` }
@@ -39,10 +42,6 @@ export async function sendInit(
     profile: deps.profile(),
     url: deps.urlFor(round, upstream.slot),
   })
-  if (deps.otherRound) {
-    const failed = await sendStop(upstream, deps)
-    if (failed) return { kind: 'failed', error: `earlier round goes on: ${failed}` }
-  }
   try {
     const told = await sendBody(upstream, body, deps)
     return told === 'busy' ? await settleBusy(upstream, round, body, deps) : told
@@ -62,11 +61,16 @@ async function sendBody(upstream: Upstream, body: unknown, { calls, abort }: Sen
 }
 
 /** 409 "Already generating": what we want anyway, an old block that has to go, or somebody else's work that stays. */
-async function settleBusy(upstream: Upstream, round: Round, body: unknown, deps: SendDeps): Promise<Told> {
+async function settleBusy(
+  upstream: Upstream,
+  round: Round,
+  body: unknown,
+  deps: SendDeps & { replaces: boolean },
+): Promise<Told> {
   const seen = await lookAt(upstream, deps)
   if (seen.kind === 'unknown') return { kind: 'failed', error: seen.error }
   if (seen.kind === 'generating' && seen.config) {
-    if (isGroupOf(seen.config, round, upstream.slot)) return { kind: 'mining' }
+    if (!deps.replaces && isGroupOf(seen.config, round, upstream.slot)) return { kind: 'mining' }
     if (competes(seen.config, round.request)) return { kind: 'refused', error: describeOther(seen.config), status: 409 }
   }
   const failed = await sendStop(upstream, deps)

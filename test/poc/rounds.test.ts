@@ -3,7 +3,18 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { call, createFleet, type FakeFleet, model, pocInit, serve, startEngine, startMute, startNode } from './world.ts'
+import {
+  call,
+  createFleet,
+  type FakeFleet,
+  model,
+  pocInit,
+  serve,
+  startEngine,
+  startMute,
+  startNode,
+  startPicky,
+} from './world.ts'
 
 const base = '/api/v1/inference/pow'
 
@@ -54,16 +65,89 @@ test('another owner does not get a block that is being mined', async () => {
   expect(await engineStatus(port)).toMatchObject({ config: { block_hash: 'abc123' } })
 })
 
-test('parameters that the engine refuses make no round', async () => {
+test('parameters that every engine refuses are a problem, until the right ones come', async () => {
   const { init, port, node } = await mining()
   const wrong = { params: { model: 'other/model', seq_len: 64, k_dim: 12 } }
   const refused = await init(wrong)
   expect(refused.status).toBe(502)
   const { errors } = (refused.body as { detail: { errors: { port: number; error: string }[] } }).detail
   expect(errors).toEqual([{ port, error: expect.stringContaining('params mismatch') as string }])
-  expect(node.poc.round.peek()).toBeUndefined()
+  await eventually('it is said', () => node.poc.status.peek().problem?.code === 'poc-init-refused')
+  expect(node.poc.status.peek().health).toBe('degraded')
   const direct = await call(`${node.url}/api/v1/pow/init/generate`, pocInit(wrong))
   expect(direct).toMatchObject({ status: 409, body: { detail: { error: 'params mismatch' } } })
+  expect((await init()).status).toBe(200)
+  await eventually('all is well', () => node.poc.status.peek().health === 'ok')
+})
+
+test('an init that every engine refuses, or that comes too late, costs the round that is mined nothing', async () => {
+  const { init, ports, port, node } = await mining([{}, {}])
+  expect((await init()).status).toBe(200)
+  const [round, before] = await eventually('it computes', async () => {
+    const total = (await engineStatus(port)).stats?.total_processed
+    return total ? ([node.poc.round.peek(), total] as const) : undefined
+  })
+  const wrong = { block_hash: 'next', block_height: 1001, params: { model: 'other/model', seq_len: 64, k_dim: 12 } }
+  const error = expect.stringContaining('params mismatch') as string
+  const refused = ports.map((one) => ({ port: one, error }))
+  expect(await init(wrong)).toEqual({ status: 502, body: { detail: { errors: refused } } })
+  const direct = await call(`${node.url}/api/v1/pow/init/generate`, pocInit(wrong))
+  expect(direct).toMatchObject({ status: 409, body: { detail: { error: 'params mismatch' } } })
+  const stale = await init({ block_hash: 'before', block_height: 999 })
+  expect(stale).toMatchObject({ status: 502, body: { detail: { errors: [{ port: ports[0] }, { port: ports[1] }] } } })
+
+  expect(node.poc.round.peek()).toBe(round)
+  await eventually('all is well', () => node.poc.status.peek().health === 'ok')
+  for (const one of ports)
+    expect(await engineStatus(one)).toMatchObject({ status: 'GENERATING', config: { block_hash: 'abc123' } })
+  // It was never stopped: its count went on.
+  expect((await engineStatus(port)).stats?.total_processed).toBeGreaterThanOrEqual(before)
+  expect(await init({ block_hash: 'next', block_height: 1001 })).toMatchObject({ status: 200, body: { errors: null } })
+  await node.end('restart')
+  expect((await engineStatus(port)).config?.block_hash).toBe('next')
+})
+
+test('an engine that refuses the round which others take does not go on with the one before', async () => {
+  const { init, fleet, node } = await mining([{}], createFleet(2))
+  const picky = await startPicky(1, (body) => body.block_height === 1000)
+  serve(fleet, picky.upstream)
+  expect(await init()).toMatchObject({ status: 200, body: { backends: 2 } })
+  const next = await init({ block_hash: 'next', block_height: 1001 })
+  expect(next).toMatchObject({ status: 200, body: { backends: 1, errors: [{ port: picky.upstream.port }] } })
+  await eventually('it was stopped', () => picky.mines() === undefined)
+  expect(node.poc.round.peek()?.request.block_hash).toBe('next')
+})
+
+test('an init that every engine fails is repeated until it is taken, also when it is asked for again', async () => {
+  const fleet = createFleet(1)
+  const node = await startNode({ fleet })
+  let fails = 3
+  const picky = await startPicky(0, () => fails-- <= 0, 503)
+  serve(fleet, picky.upstream)
+  const init = () => call(`${node.url}${base}/init/generate`, pocInit())
+  const { port } = picky.upstream
+  const errors = [{ port, error: '{"detail":"not now"}' }]
+  expect(await init()).toEqual({ status: 502, body: { detail: { errors } } })
+  await eventually('it is said', () => node.poc.status.peek().problem?.code === 'poc-init-failed')
+  expect(await init()).toMatchObject({ status: 502 })
+  await eventually('it mines', () => picky.mines() && node.poc.status.peek().health === 'ok')
+  const asked = picky.inits()
+  expect(await init()).toMatchObject({ status: 200, body: { backends: 1, errors: null } })
+  expect(picky.inits()).toBe(asked)
+})
+
+test('a round goes on while an ordered model is only being fetched, and ends with the engines', async () => {
+  const { init, fleet, port, node, engines } = await mining()
+  await init()
+  const { planned } = fleet
+  const [before] = [planned.peek()]
+  planned.value = undefined
+  planned.value = before
+  planned.value = undefined
+  expect(node.poc.round.peek()).toBeDefined()
+  expect((await engineStatus(port)).status).toBe('GENERATING')
+  engines[0]!.upstream.state.value = 'ending'
+  expect(node.poc.round.peek()).toBeUndefined()
 })
 
 test('a partial failure is a success that lists what failed, and the engine is asked again', async () => {

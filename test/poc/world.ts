@@ -75,6 +75,41 @@ export async function startMute(slot: number): Promise<Upstream> {
   return new Upstream({ id: `mute-${slot}`, slot, port, model, hasPoc: true, state: 'loading' })
 }
 
+type Told = { block_height: number; [more: string]: unknown }
+export type Picky = { upstream: Upstream; mines(): Told | undefined; inits(): number }
+
+/** The PoC routes of an engine that takes only some inits. @param status what the others are answered with */
+export async function startPicky(slot: number, takes: (body: Told) => boolean, status = 409): Promise<Picky> {
+  let mines: Told | undefined
+  let inits = 0
+  function answer(path: string, text: string): [number, object] {
+    if (path.endsWith('/status')) return [200, { status: mines ? 'GENERATING' : 'IDLE', config: mines ?? null }]
+    if (path.endsWith('/stop')) {
+      mines = undefined
+      return [200, { status: 'OK' }]
+    }
+    inits += 1
+    const body = JSON.parse(text) as Told
+    if (!takes(body)) return [status, { detail: 'not now' }]
+    if (mines) return [409, { detail: 'Already generating' }]
+    mines = body
+    return [200, { status: 'OK' }]
+  }
+  const server = createServer((incoming, outgoing) => {
+    const chunks: Buffer[] = []
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+    incoming.on('end', () => {
+      const [code, body] = answer(incoming.url ?? '', Buffer.concat(chunks).toString())
+      outgoing.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve()) && server.closeAllConnections()))
+  const { port } = server.address() as AddressInfo
+  const upstream = new Upstream({ id: `picky-${slot}`, slot, port, model, hasPoc: true, state: 'loading' })
+  return { upstream, mines: () => mines, inits: () => inits }
+}
+
 async function askStatus(url: string): Promise<number> {
   const answer = await request(url)
   await answer.body.dump()
