@@ -50,19 +50,27 @@ export async function peekModel(request: IncomingMessage, takeRoom: TakeRoom): P
   const model = found?.kind === 'model' ? found.model : undefined
   // Whole and small: it goes in one write, and can be sent again.
   const isWhole = request.complete && request.readableLength === 0
-  return { model, body: isWhole && size <= smallBody ? Buffer.concat(read) : joined(read, rest, room) }
+  return { model, body: isWhole && size <= smallBody ? Buffer.concat(read) : joined(request, { read, rest, room }) }
 }
 
-function joined(read: Buffer[], rest: AsyncIterator<Buffer>, room: Disposable | undefined): RequestBody {
+type Pieces = { read: Buffer[]; rest: AsyncIterator<Buffer>; room: Disposable | undefined }
+
+function joined(request: IncomingMessage, { read, rest, room }: Pieces): RequestBody {
   return {
     async *[Symbol.asyncIterator]() {
-      // Forgotten piece by piece: the answer may take an hour.
-      for (let piece = read.shift(); piece; piece = read.shift()) yield piece
-      room?.[Symbol.dispose]()
-      for (;;) {
-        const next = await rest.next()
-        if (next.done) return
-        yield next.value
+      try {
+        // Forgotten piece by piece: the answer may take an hour.
+        for (let piece = read.shift(); piece; piece = read.shift()) yield piece
+        room?.[Symbol.dispose]()
+        for (;;) {
+          const next = await rest.next()
+          if (next.done) return
+          yield next.value
+        }
+      } finally {
+        // Whoever was answered early sends the rest all the same.
+        await rest.return?.()
+        request.resume()
       }
     },
   }

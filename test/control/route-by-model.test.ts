@@ -1,4 +1,5 @@
-import { connect } from 'node:net'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { createRoom } from '../../src/control/room.ts'
 import { createModelScan } from '../../src/control/model-scan.ts'
@@ -126,6 +127,32 @@ test('many clients whose long bodies do not end fill no memory: 503 with Retry-A
 
   slow.forEach(({ socket }) => socket.destroy())
   await eventually('their room is given back', async () => (await bed.ask(late)).json.name === 'two', 30_000)
+})
+
+test('an upload that its engine refuses early is read to its end: the next request of the client is answered', async () => {
+  const { launches, port } = await startTwo()
+  const refusing = createServer((_, response) => void response.writeHead(413, { 'content-length': 3 }).end('big'))
+  await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    refusing.closeAllConnections()
+    refusing.close()
+  })
+  launches.add('c', { model: 'three', state: 'ready' })
+  launches.serve('c', (refusing.address() as AddressInfo).port)
+  const heard = { text: '' }
+  const socket = connect(port, '127.0.0.1')
+  onTestFinished(() => void socket.destroy())
+  socket.on('error', () => {})
+  socket.on('data', (text: Buffer) => (heard.text += text.toString()))
+  socket.write(
+    'POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000027\r\n\r\n{"model":"three","prompt":"',
+  )
+  socket.write(long)
+  await eventually('the refusal', () => heard.text.endsWith('big'))
+  for (let sent = long.length + 27; sent < 9_000_027; sent += long.length)
+    socket.write(long.subarray(0, 9_000_027 - sent))
+  socket.write('GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n')
+  await eventually('the next answer', () => heard.text.match(/HTTP\/1\.1 \d+/g)?.length === 2)
 })
 
 /** Sends a MiB without a name, and then nothing. */
