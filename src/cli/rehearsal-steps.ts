@@ -1,19 +1,22 @@
 // The steps of a rehearsal: listening, registered, mining. Waits by asking the daemon, and says what is still missing.
 import type { ApiNodeView } from '../api-nodes/view.ts'
-import type { NodeStatus } from '../api/status.ts'
+import type { NodeStatus, Problem } from '../api/status.ts'
 import { startPoc } from '../rehearsal/api-node-poc.ts'
 import type { Rehearsal } from '../rehearsal/rehearsal.ts'
 import type { EngineView } from '../fleet/fleet.ts'
 import { ask } from './socket-client.ts'
 
 export interface Steps {
-  /** False: the daemon ended, or `stopped` came. */
-  untilListening(stopped: AbortSignal): Promise<boolean>
+  /** Until its node API answers, it has said why that cannot be, it ended, or `abort` came. */
+  untilListening(abort: AbortSignal): Promise<Listening>
   /** Lets the API node begin a round as soon as the node is registered there. */
   mineWhenRegistered(stopped: AbortSignal): Promise<void>
   /** @returns undefined once every planned engine generates, else what was missing when `abort` came */
   untilMining(abort: AbortSignal, say: (line: string) => void): Promise<string | undefined>
 }
+
+/** refused: another program has the port, which the daemon tries again and again. */
+export type Listening = { kind: 'listening' | 'ended' | 'aborted' } | { kind: 'refused'; why: string }
 
 type PocStatus = { status: string; backends: { port: number; status: string }[] }
 
@@ -36,12 +39,15 @@ export function createSteps({ machine, ports, apiNode, daemon }: Rehearsal): Ste
     return true
   }
   return {
-    async untilListening(stopped) {
-      const ended = daemon.ended.then(() => true)
-      let gone = false
-      void ended.then(() => (gone = true))
-      const answers = () => read(`http://127.0.0.1:${ports.node}/api/v1/state`).then(() => true)
-      return until(async () => gone || (await answers()), stopped).then((found) => found && !gone)
+    async untilListening(abort) {
+      let found: Listening = { kind: 'aborted' }
+      void daemon.ended.then(() => (found = { kind: 'ended' }))
+      const isKnown = async () => {
+        if (found.kind !== 'ended') found = (await judgeListening(machine.socket, ports.node)) ?? found
+        return found.kind !== 'aborted'
+      }
+      await until(isKnown, abort)
+      return found
     },
     async mineWhenRegistered(stopped) {
       await mine(stopped)
@@ -69,6 +75,18 @@ export function createSteps({ machine, ports, apiNode, daemon }: Rehearsal): Ste
   }
 }
 
+/** Who answers on the port may be somebody else: what the daemon says of its listener counts. Undefined: not known yet. */
+async function judgeListening(socket: string, port: number): Promise<Listening | undefined> {
+  const status = await ask<NodeStatus>(socket, 'GET /status')
+  const listener = status.parts.find(({ name }) => name === 'listener node')
+  if (listener?.problem) return { kind: 'refused', why: `${listener.summary}: ${describeProblem(listener.problem)}` }
+  if (listener?.health !== 'ok') return undefined
+  await read(`http://127.0.0.1:${port}/api/v1/state`)
+  return { kind: 'listening' }
+}
+
+export const describeProblem = ({ code, evidence }: Problem) => `[${code}: ${evidence}]`
+
 /** Every problem that the daemon knows of: the reason is in there. */
 async function describeMissing(socket: string, what: string): Promise<string> {
   const status = await ask<NodeStatus>(socket, 'GET /status').catch(() => undefined)
@@ -76,9 +94,7 @@ async function describeMissing(socket: string, what: string): Promise<string> {
   const open = status.parts.filter(({ health }) => health !== 'ok' && health !== 'off')
   return [
     what,
-    ...open.map(
-      ({ name, summary, problem }) => `${name}: ${summary}${problem ? ` [${problem.code}: ${problem.evidence}]` : ''}`,
-    ),
+    ...open.map(({ name, summary, problem }) => `${name}: ${summary}${problem ? ` ${describeProblem(problem)}` : ''}`),
   ].join('; ')
 }
 

@@ -2,7 +2,7 @@
 import type { NodeStatus, PartStatus } from '../api/status.ts'
 import type { Ports } from '../rehearsal/free-ports.ts'
 import type { Rehearsal } from '../rehearsal/rehearsal.ts'
-import { createSteps, type Steps } from './rehearsal-steps.ts'
+import { createSteps, describeProblem, type Steps } from './rehearsal-steps.ts'
 import { ask } from './socket-client.ts'
 import { type Invocation, UsageError, exits, type Output, type Verb } from './verb.ts'
 
@@ -16,7 +16,7 @@ export const rehearse: Verb = {
 --set NAME=value   a variable of the env file; several times
 --port NAME=N      another port for node, inference, control, grpc, admin, callbacks or frps
 --until mining     ends 0 once the node is registered and every engine generates, 1 with the reason after --timeout
---timeout 60s      for --until
+--timeout 60s      for --until, counted from the daemon's first answer, which has a minute of its own
 --scale 0.1        speed of the API node's broker: 1 is the real one (polls every 60 s)
 --json             one line with the addresses, as soon as the daemon listens
 
@@ -51,11 +51,11 @@ Real frps and frpc are used where they are on PATH. Everything lives in a tempor
 type Wishes = ReturnType<typeof parseWishes>
 
 function parseWishes({ flags }: Invocation) {
-  const whole = (name: string, absent: number, max: number) => {
+  const whole = (name: string, absent: number, { min, max }: { min: number; max: number }) => {
     const text = flags[name]
     if (text === undefined) return absent
-    if (typeof text !== 'string' || !/^\d{1,5}$/.test(text) || Number(text) > max)
-      throw new UsageError(`--${name} needs a number up to ${max}, not "${JSON.stringify(text)}"`)
+    if (typeof text !== 'string' || !/^\d{1,5}$/.test(text) || Number(text) < min || Number(text) > max)
+      throw new UsageError(`--${name} needs a number from ${min} to ${max}, not ${JSON.stringify(text)}`)
     return Number(text)
   }
   const { engine, until, timeout, scale } = flags
@@ -66,8 +66,8 @@ function parseWishes({ flags }: Invocation) {
   const speed = Number(scale ?? 0.1)
   if (!(speed > 0)) throw new UsageError(`--scale "${String(scale)}" is no number above 0`)
   return {
-    gpus: whole('gpus', 2, 64),
-    tensorParallel: Math.max(1, whole('tp', 1, 64)),
+    gpus: whole('gpus', 2, { min: 0, max: 64 }),
+    tensorParallel: whole('tp', 1, { min: 1, max: 64 }),
     engine: typeof engine === 'string' ? engine : undefined,
     set: parsePairs(flags['set']),
     ports: parsePorts(flags['port']),
@@ -97,16 +97,23 @@ function parsePorts(given: unknown): Partial<Ports> {
   return Object.fromEntries(entries)
 }
 
+/** ms; a start takes two seconds, and much longer on a machine that is busy with others. */
+const firstAnswer = 60_000
+
 type Show = { rehearsal: Rehearsal; call: Invocation; wishes: Wishes; stopped: AbortSignal }
 
 async function show({ rehearsal, call, wishes, stopped }: Show): Promise<number> {
   const { out, flags } = call
   const { machine, ports, daemon } = rehearsal
   const steps = createSteps(rehearsal)
-  const first = await steps.untilListening(stopped)
+  const within = (ms: number) => AbortSignal.any([stopped, AbortSignal.timeout(ms)])
+  const first = await steps.untilListening(within(firstAnswer))
   // Stopped before: the daemon ends with the rehearsal, not before it.
   if (stopped.aborted) return exits.ok
-  if (!first) return complain(out, await daemon.ended, machine.folder)
+  if (first.kind === 'ended') return complain(out, await daemon.ended, machine.folder)
+  if (first.kind === 'aborted') return complainLate(out, firstAnswer, 'no answer of the daemon')
+  // It is tried again and again: who waits for nothing may see to the other program.
+  if (first.kind === 'refused') out.complain(`the node API is not there: ${first.why}`)
   const addresses = {
     root: machine.folder,
     node: `http://127.0.0.1:${ports.node}`,
@@ -120,7 +127,12 @@ async function show({ rehearsal, call, wishes, stopped }: Show): Promise<number>
   if (flags['json']) out.write(`${JSON.stringify(addresses)}\n`)
   else out.write(renderAddresses(addresses, machine.frps.real))
   if (wishes.until === 'mining')
-    return untilMining(steps, { out, timeout: wishes.timeout, stopped, quiet: flags['json'] === true })
+    return untilMining(steps, {
+      out,
+      timeout: wishes.timeout,
+      late: within(wishes.timeout),
+      quiet: flags['json'] === true,
+    })
   await Promise.race([
     narrate(machine.socket, out, stopped, flags['json'] === true),
     steps.mineWhenRegistered(stopped),
@@ -152,13 +164,17 @@ ask it       export GONKA_ENV_FILE=${at['root']}/gonka-container.env GONKA_SOCKE
 
 async function untilMining(
   steps: Steps,
-  at: { out: Output; timeout: number; stopped: AbortSignal; quiet: boolean },
+  at: { out: Output; timeout: number; late: AbortSignal; quiet: boolean },
 ): Promise<number> {
-  const outcome = await steps.untilMining(AbortSignal.any([at.stopped, AbortSignal.timeout(at.timeout)]), (line) => {
+  const outcome = await steps.untilMining(at.late, (line) => {
     if (!at.quiet) at.out.write(`${line}\n`)
   })
   if (outcome === undefined) return exits.ok
-  at.out.complain(`not mining after ${at.timeout / 1000} s: ${outcome}`)
+  return complainLate(at.out, at.timeout, 'not mining', outcome)
+}
+
+function complainLate(out: Output, timeout: number, what: string, why?: string): number {
+  out.complain(`${what} after ${timeout / 1000} s${why === undefined ? '' : `: ${why}`}`)
   return exits.unhealthy
 }
 
@@ -169,7 +185,7 @@ async function narrate(socket: string, out: Output, stopped: AbortSignal, quiet:
   while (!stopped.aborted) {
     const found = await ask<NodeStatus>(socket, 'GET /status').catch(() => undefined)
     for (const part of quiet ? [] : flat(found?.parts ?? [])) {
-      const line = `${part.health}: ${part.summary}${part.problem ? ` [${part.problem.code}]` : ''}`
+      const line = `${part.health}: ${part.summary}${part.problem ? ` ${describeProblem(part.problem)}` : ''}`
       if (told.get(part.name) === line) continue
       told.set(part.name, line)
       out.write(`${((Date.now() - began) / 1000).toFixed(1).padStart(7)} s  ${part.name.padEnd(22)} ${line}\n`)

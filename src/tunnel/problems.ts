@@ -96,6 +96,8 @@ export const tunnelProblems = {
     title: 'our remote port leads to another node or program',
     remedy:
       'another machine answers there: check CLIENT_ID, load balancing groups and proxies in front of the frp server',
+    // frpc leads to whoever has our port.
+    dependsOn: 'port-taken',
   },
 } as const
 

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { connect } from 'node:net'
+import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
@@ -114,6 +114,30 @@ test.each([
   expect(code).toBe(1)
   expect(err).toMatch(/not mining after 8 s: not registered/)
   expect(err).toMatch(reason)
+})
+
+test('a named port that somebody has is told with its holder, ends a wait for mining in time, and else is tried on', async () => {
+  // As a stranger's server would: it answers, and not as a node.
+  const holder = createServer((_, response) => response.writeHead(404).end('no')).listen(0, '127.0.0.1')
+  await new Promise((resolve) => holder.once('listening', resolve))
+  onTestFinished(() => void holder.close())
+  const { port } = holder.address() as AddressInfo
+  const taken = new RegExp(`port-taken: 127.0.0.1:${port} is held by pid ${process.pid} `)
+  const flags = ['--gpus', '1', '--port', `node=${port}`]
+  const waits = rehearse(...flags, '--until', 'mining', '--timeout', '8s')
+  const [out, err, code] = await Promise.all([read(waits.stdout), read(waits.stderr), exitOf(waits)])
+  expect([code, out]).toEqual([1, expect.stringContaining(`http://127.0.0.1:${port}`)])
+  expect(err).toMatch(/the node API is not there: cannot listen/)
+  expect(err).toMatch(/not mining after 8 s: not registered; listener node: cannot listen/)
+  expect(err).toMatch(taken)
+
+  const goesOn = rehearse('--json', ...flags)
+  const told = read(goesOn.stderr)
+  const at = await firstLine(goesOn)
+  holder.close()
+  await eventually('the daemon has its port', async () => (await fetch(`${at.node}/api/v1/state`)).status === 200)
+  goesOn.kill('SIGINT')
+  expect(await told).toMatch(taken)
 })
 
 test('a usual port that is taken is replaced by the next free one, and each port can be chosen', async () => {
