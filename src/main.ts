@@ -103,7 +103,7 @@ export async function startNode(deps: NodeDeps): Promise<GonkaNode> {
   const poc = startMining(context, fleet)
   const nonce = createNonce()
   answerDoors(context, { ...engines, poc, nonce })
-  const control = startControlSurfaces(context, fleet)
+  const control = startControlSurfaces(context, fleet, poc)
   const grpc = startGrpc(toGrpc(context, fleet, control))
   const tunnels = startTunnels(toTunnels(context, nonce))
   const apiNodes = startRegistration(context, { ...engines, tunnels })
@@ -204,11 +204,11 @@ function answerDoors({ config, doors, part }: Context, { gpus, models, fleet, po
   doors.inference.open(settled, inferenceApp, isProof)
 }
 
-function startControlSurfaces({ config, systemd, secrets, part }: Context, fleet: Fleet): Control {
+function startControlSurfaces({ config, systemd, secrets, part }: Context, fleet: Fleet, { isMining }: Poc): Control {
   const { launches, settled } = fleet
   const { fdStore } = systemd
   const upstreams = everyUpstream(fleet)
-  return startControl({ config, launches, upstreams, settled, fdStore, secrets, drainMs: lastDrain, part })
+  return startControl({ config, launches, upstreams, isMining, settled, fdStore, secrets, drainMs: lastDrain, part })
 }
 
 function toGrpc({ config, systemd, part }: Context, { launches, settled }: Fleet, { access, tls }: Control): GrpcDeps {

@@ -15,7 +15,7 @@ import { createDocsRoutes } from './docs-routes.ts'
 import { createGatewayRoutes } from './gateway-routes.ts'
 import type { LaunchCalls } from './launch-calls.ts'
 import { createLaunchRoutes } from './launch-routes.ts'
-import { createInference } from './route-by-model.ts'
+import { createInference, type InferenceDeps } from './route-by-model.ts'
 import { createRouter } from './router.ts'
 import type { Stats } from './stats.ts'
 
@@ -25,6 +25,7 @@ export type ControlAppDeps = {
   stats: Stats
   /** Among the engines of all launches. */
   proxy: ProxyRequest
+  isMining: InferenceDeps['isMining']
   access: AccessJudge & Pick<Access, 'isOpen'>
   hosts: HostRules
   build: { sha: string; time: string }

@@ -21,6 +21,7 @@ export type ControlDeps = {
   launches: Launches
   /** The engines of the node and of every launch. */
   upstreams: ReadonlySignal<readonly Upstream[]>
+  isMining: (upstream: Upstream) => boolean
   /** The engines of the daemon before us are found again. */
   settled: ReadonlySignal<boolean>
   fdStore: FdStore
@@ -42,7 +43,7 @@ export interface Control {
 }
 
 export function startControl(deps: ControlDeps): Control {
-  const { config, launches, upstreams, part } = deps
+  const { config, launches, upstreams, isMining, part } = deps
   const { listeners } = config
   const access = startAccess({ ...listeners, log: part('access'), secrets: deps.secrets })
   const { tlsCert: cert, tlsKey: key, safeKwargsOnly } = listeners
@@ -59,6 +60,7 @@ export function startControl(deps: ControlDeps): Control {
     calls,
     stats,
     proxy,
+    isMining,
     access,
     settled,
     tls: tls?.material,

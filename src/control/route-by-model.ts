@@ -17,9 +17,15 @@ export type Inference = {
   ofLaunch(request: IncomingMessage, response: ServerResponse, to: { id: string; path: string }): void
 }
 
-export type InferenceDeps = { launches: Launches; proxy: ProxyRequest; log: Log }
+export type InferenceDeps = {
+  launches: Launches
+  proxy: ProxyRequest
+  /** In a PoC round, in which an engine refuses inference, or is disturbed by it. */
+  isMining: (upstream: Upstream) => boolean
+  log: Log
+}
 
-export function createInference({ launches, proxy, log }: InferenceDeps): Inference {
+export function createInference({ launches, proxy, isMining, log }: InferenceDeps): Inference {
   const catalogue = createCatalogue(launches)
   const peek = createPeek()
   return {
@@ -55,7 +61,8 @@ export function createInference({ launches, proxy, log }: InferenceDeps): Infere
     const peeked = isNamed ? await peek.look(request, response, late) : { model: undefined, body: undefined }
     if (!peeked) return refuse(request, response, { status: 503, message: noRoom })
     const { model, body } = peeked
-    const send = (among: () => readonly Upstream[]) => proxy(request, response, path, { among, body })
+    const send = (among: () => readonly Upstream[]) =>
+      proxy(request, response, path, { among: () => preferIdle(among(), isMining), body })
     if (model === undefined) {
       const found = pickUnnamed(launches)
       if (!Array.isArray(found)) return send(found)
@@ -81,6 +88,12 @@ export function createInference({ launches, proxy, log }: InferenceDeps): Infere
       return refuse(request, response, { status: 503, message: `The model ${model} is not ready; ${there}` })
     refuse(request, response, { status: 404, message: `The model ${model} does not exist; ${there}` })
   }
+}
+
+/** One that mines is asked where no other engine serves the model. */
+function preferIdle(all: readonly Upstream[], isMining: (upstream: Upstream) => boolean): readonly Upstream[] {
+  const idle = all.filter((one) => one.state.peek() === 'serving' && !isMining(one))
+  return idle.length > 0 ? idle : all
 }
 
 /** Where a body without a name goes. @returns the names to choose from where that is not clear */

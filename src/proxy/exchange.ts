@@ -13,13 +13,34 @@ export type Ending =
   | { how: 'truncated'; error: Error }
   /** Nothing has reached the client. `sent`: bytes may have reached the engine. */
   | { how: 'failed'; error: Error; sent: boolean }
+  /** The engine mines and computed nothing; nothing has reached the client. */
+  | { how: 'declined' }
+
+/** A refusal is a line of JSON. */
+const longestRefusal = 4096
+
+/** The overlays', and the plugin's (facts/vllm.md 2.10). */
+const isPocRefusal = (text: string) =>
+  text.includes('PoC generation is active') || text.includes('poc_generation_active')
+
+type ExchangeOptions = {
+  request: IncomingMessage
+  response: ServerResponse
+  turn: Turn
+  /** Another engine may be asked instead of this one. */
+  hasElsewhere: () => boolean
+  onEnd: (ending: Ending) => void
+}
 
 export class Exchange implements Flight {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #answer: ClientAnswer
   readonly #turn: Turn
+  readonly #hasElsewhere: () => boolean
   readonly #onEnd: (ending: Ending) => void
+  /** A 503 that is read whole before the client gets it: it may be one that only this engine gives. */
+  #held: { head: AnswerHead; parts: Buffer[]; size: number } | undefined
   #connection: EngineConnection | undefined
   /** The API server itself answers GETs, refusals and heads, also while its core hangs: they prove no life (D4). */
   #isWork = false
@@ -27,10 +48,11 @@ export class Exchange implements Flight {
   #paused = false
   #over = false
 
-  constructor(io: { request: IncomingMessage; response: ServerResponse; turn: Turn; onEnd: (ending: Ending) => void }) {
+  constructor(io: ExchangeOptions) {
     this.#request = io.request
     this.#response = io.response
     this.#turn = io.turn
+    this.#hasElsewhere = io.hasElsewhere
     this.#onEnd = io.onEnd
     this.#answer = new ClientAnswer(io.response)
     this.#response.once('close', this.#onClose)
@@ -44,21 +66,27 @@ export class Exchange implements Flight {
     this.#sent = true
   }
 
-  head({ status, message, headers }: AnswerHead): void {
+  head(head: AnswerHead): void {
+    const { status } = head
     if (status === 500 || status === 503) this.#turn.fail()
     this.#isWork = this.#request.method === 'POST' && status < 300
-    this.#answer.begin(status, message, toClientHead(headers))
+    if (status === 503 && this.#hasElsewhere()) this.#held = { head, parts: [], size: 0 }
+    else this.#begin(head)
   }
 
   body(bytes: Buffer, from: number, to: number): void {
-    this.#answer.write(bytes, from, to)
+    if (!this.#held) return this.#answer.write(bytes, from, to)
+    this.#held.parts.push(Buffer.from(bytes.subarray(from, to)))
+    this.#held.size += to - from
+    if (this.#held.size > longestRefusal) this.#release()
   }
 
   frames(bytes: Buffer, from: number, to: number): boolean {
-    return this.#answer.writeFrames(bytes, from, to)
+    return this.#held === undefined && this.#answer.writeFrames(bytes, from, to)
   }
 
   flush(): void {
+    if (this.#held) return
     if (this.#isWork) this.#turn.progress()
     if (this.#answer.flush() || this.#paused) return
     this.#paused = true
@@ -70,6 +98,8 @@ export class Exchange implements Flight {
   }
 
   end(): void {
+    if (this.#held && isPocRefusal(Buffer.concat(this.#held.parts).toString())) return this.#end({ how: 'declined' })
+    this.#release()
     if (this.#isWork) this.#turn.progress()
     this.#answer.end()
     this.#end({ how: 'answered' })
@@ -90,9 +120,23 @@ export class Exchange implements Flight {
     this.#end({ how: 'client-left' })
   }
 
+  #begin({ status, message, headers }: AnswerHead): void {
+    this.#answer.begin(status, message, toClientHead(headers))
+  }
+
+  #release(): void {
+    const held = this.#held
+    if (!held) return
+    this.#held = undefined
+    this.#begin(held.head)
+    for (const part of held.parts) this.#answer.write(part, 0, part.length)
+  }
+
   #end(ending: Ending): void {
     if (this.#over) return
     this.#over = true
+    // Another try writes to the same response.
+    this.#response.removeListener('close', this.#onClose)
     this.#turn[Symbol.dispose]()
     this.#onEnd(ending)
   }

@@ -1,5 +1,6 @@
 // The data path: a request goes to the least busy serving engine and its answer streams back. No body is read, none is
-// kept; a client that leaves is told to the engine at once; what fails before anything was sent is tried once elsewhere.
+// kept; a client that leaves is told to the engine at once; what fails before anything was sent, or is refused
+// by an engine that mines, is tried once elsewhere.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ReadonlySignal } from '@preact/signals-core'
 import { codeOf, messageOf } from '../core/errors.ts'
@@ -65,12 +66,19 @@ export function createProxy({ upstreams, log, limits: given }: ProxyOptions): Pr
     const { request, response, path } = call
     if (response.destroyed) return
     const turn = upstream.begin()
-    const exchange = new Exchange({ request, response, turn, onEnd: (ending) => finish(call, body, upstream, ending) })
+    const exchange = new Exchange({
+      request,
+      response,
+      turn,
+      hasElsewhere: () => canElsewhere(call, upstream) && isWhole(body),
+      onEnd: (ending) => finish(call, body, upstream, ending),
+    })
     pools.of(upstream).dispatch(renderAsk(request, path, { body, port: upstream.port }), exchange)
   }
 
   function finish(call: Call, body: RequestBody, upstream: Upstream, ending: Ending): void {
     if (ending.how === 'answered' || ending.how === 'client-left') return
+    if (ending.how === 'declined') return repeat(call, body, upstream)
     const { request, response } = call
     log.warn(
       { engine: upstream.id, method: request.method, how: ending.how, code: codeOf(ending.error) },
@@ -78,11 +86,13 @@ export function createProxy({ upstreams, log, limits: given }: ProxyOptions): Pr
     )
     if (ending.how === 'truncated') return
     if (ending.sent && codeOf(ending.error) === 'ETIMEDOUT') return sendSilent(response)
-    if (!call.repeated && mayRepeat(request, ending.sent) && pickUpstream(call.among(), 0, upstream)) {
-      call.repeated = true
-      return begin(call, body, upstream)
-    }
+    if (canElsewhere(call, upstream) && mayRepeat(request, ending.sent)) return repeat(call, body, upstream)
     sendBroken(response)
+  }
+
+  function repeat(call: Call, body: RequestBody, except: Upstream): void {
+    call.repeated = true
+    begin(call, body, except)
   }
 
   return {
@@ -106,6 +116,12 @@ type Call = {
   repeated: boolean
   among: () => readonly Upstream[]
 }
+
+const canElsewhere = ({ repeated, among }: Call, tried: Upstream) =>
+  !repeated && pickUpstream(among(), 0, tried) !== undefined
+
+/** What was streamed to one engine is gone. */
+const isWhole = (body: RequestBody) => body === undefined || Buffer.isBuffer(body)
 
 /** Nothing sent: any request. Sent: only one that changes nothing and has no body. Pure. */
 export function mayRepeat(request: Pick<IncomingMessage, 'method' | 'headers'>, sent: boolean): boolean {

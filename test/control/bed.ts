@@ -113,7 +113,7 @@ export function createFakeLaunches(): FakeLaunches {
   return fake
 }
 
-export type BedOptions = Partial<Pick<ControlAppDeps, 'access' | 'hosts' | 'stats'>> & {
+export type BedOptions = Partial<Pick<ControlAppDeps, 'access' | 'hosts' | 'stats' | 'isMining'>> & {
   safeKwargsOnly?: boolean
   /** Requests wait until it is true. */
   ready?: ReadonlySignal<boolean>
@@ -139,6 +139,7 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
     calls: createLaunchCalls({ launches, safeKwargsOnly, logReadChunk: 1 << 20, log }),
     stats: createStats({ nvidiaSmi: '/nonexistent/nvidia-smi' }),
     proxy: proxy.handle,
+    isMining: () => false,
     access: { judge: () => 'ok', waitFor: () => 0, isOpen: true },
     hosts: { bind: '127.0.0.1', allowed: [] },
     build: { sha: 'dev', time: 'dev' },

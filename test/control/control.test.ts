@@ -18,6 +18,7 @@ async function start(variables: Readonly<Record<string, string>>) {
   const { listener, parts } = startControl({
     config: configOf({ PORT: String(port), ...variables }),
     launches: createFakeLaunches(),
+    isMining: () => false,
     upstreams: signal([]),
     settled: signal(true),
     fdStore: noFdStore,

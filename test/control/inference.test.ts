@@ -89,6 +89,26 @@ test('of two launches with the same model the less busy one is asked, and 20 MB 
   expect((await ask()).name).toBe('a')
 })
 
+test('an engine in a PoC round is asked for a model only where no other engine serves it', async () => {
+  const mining = new Set<string>()
+  const bed = await startBed({ isMining: ({ id }) => mining.has(id) })
+  for (const id of ['node', 'b']) {
+    bed.launches.add(id, { model: 'same', state: 'ready', ...(id === 'node' && { owner: 'configuration' }) })
+    bed.launches.serve(id, await startEngine(id))
+  }
+  const ask = async () => {
+    const headers = { 'content-type': 'application/json' }
+    const { text } = await bed.call('POST', '/v1/completions', { body: '{"model":"same"}', headers })
+    return (JSON.parse(text) as { name: string }).name
+  }
+  const names = async () => [await ask(), await ask(), await ask(), await ask()]
+  expect(new Set(await names())).toEqual(new Set(['node', 'b']))
+  mining.add(bed.launches.upstreams('node')[0]!.id)
+  expect(await names()).toEqual(['b', 'b', 'b', 'b'])
+  bed.launches.upstreams('b')[0]!.state.value = 'gone'
+  expect(await names()).toEqual(['node', 'node', 'node', 'node'])
+})
+
 test.each([
   ['HEAD', '/v1/models', 200],
   ['GET', '/v1/models/', 400],

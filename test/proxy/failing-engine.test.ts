@@ -1,7 +1,7 @@
 // What the data path tells the life of an engine: which failures are the engine's own.
 import { expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { rawConnect, startEngine, startFront } from './support.ts'
+import { rawConnect, readAll, sendText, startEngine, startFront } from './support.ts'
 
 const ask = (url: string) => fetch(`${url}/v1/completions`, { method: 'POST', body: '{}' })
 
@@ -41,3 +41,37 @@ test('a client that leaves is none', async () => {
   await eventually('the engine is told', () => upstream.inFlight === 0)
   expect(upstream.doubts.value).toBe(0)
 })
+
+test.each([
+  ['{"error":{"message":"PoC generation is active, try again later"}}', 'good', 200],
+  ['{"error":"poc_generation_active","reason":"init-generate"}', 'good', 200],
+  ['{"error":"overloaded"}', '{"error":"overloaded"}', 503],
+  [`{"error":"PoC generation is active${'x'.repeat(10_000)}"}`, undefined, 503],
+])(
+  'a 503 %.50s of one engine is answered with %.20s: only who mines has computed nothing',
+  async (refusal, text, status) => {
+    const asked: string[] = []
+    const mining = await startEngine((request, response) => {
+      void readAll(request).then((body) => asked.push(`mining ${body}`))
+      response.writeHead(503, { 'content-type': 'application/json', 'x-of': 'mining' })
+      response.write(refusal.slice(0, 9))
+      response.end(refusal.slice(9))
+    })
+    const idle = await startEngine((request, response) => {
+      void readAll(request).then((body) => asked.push(`idle ${body}`) && sendText(response, 'good'))
+    }, 1)
+    idle.upstream.begin()
+    const { url } = await startFront(mining.upstream, idle.upstream)
+    const post = (body: string) => fetch(`${url}/v1/completions`, { method: 'POST', body })
+    const answer = await post('{"a":1}')
+    expect([answer.status, await answer.text()]).toEqual([status, text ?? refusal])
+    expect(answer.headers.get('x-of')).toBe(status === 503 ? 'mining' : null)
+    expect(asked).toEqual(['mining {"a":1}', ...(status === 200 ? ['idle {"a":1}'] : [])])
+    // One that was streamed is not kept, and where nobody else serves its own answer is passed on.
+    expect((await post('x'.repeat(200_000))).status).toBe(503)
+    idle.upstream.state.value = 'gone'
+    const alone = await post('{}')
+    expect([alone.status, await alone.text()]).toEqual([503, refusal])
+    expect([mining.upstream.inFlight, idle.upstream.inFlight]).toEqual([0, 1])
+  },
+)
