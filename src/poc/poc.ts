@@ -41,7 +41,7 @@ export interface Poc extends Component {
   readonly round: ReadonlySignal<Round | undefined>
   readonly relay: CallbackRelay
   /** In the round that goes on, or about to be. */
-  isMining(upstream: Upstream): boolean
+  readonly isMining: (upstream: Upstream) => boolean
   /** @param share what the caller gave us of the whole work: `wholeWork`, or a group of several */
   begin(request: PocInit, share: Share): Promise<InitOutcome>
   /** Never fails as a whole. Within 5 s. */
