@@ -22,7 +22,7 @@ async function startWorld(answer: (asked: Asked) => void = () => {}, bounds?: Ca
   ]
   const front = await startFront(launches, bounds && { bounds })
   const untilFree = () =>
-    eventually('the engine to be free', () => state.closed === state.open && upstream.inFlight === 0)
+    eventually('the engine to be free', () => state.closed === state.open && upstream.inFlight === 0, 60_000)
   return { ...front, upstream, state, untilFree }
 }
 
@@ -34,15 +34,19 @@ test.each([
   ['EmbedStream', 100, 100],
   // Its connections are open for long: one call gets fewer.
   ['TokenStream', 2000, 256],
-] as const)('%s: a client that leaves frees the engine, and nothing more is asked', async (method, count, most) => {
-  const { client, state, untilFree } = await startWorld()
-  const { stream, outcome } = call(client, method, toRequest(method, count))
-  await eventually('as many as one call may ask', () => state.open === most)
-  stream.cancel()
-  expect((await outcome).code).toBe(status.CANCELLED)
-  await untilFree()
-  expect(state.open).toBe(most)
-})
+] as const)(
+  '%s: a client that leaves frees the engine, and nothing more is asked',
+  async (method, count, most) => {
+    const { client, state, untilFree } = await startWorld()
+    const { stream, outcome } = call(client, method, toRequest(method, count))
+    await eventually('as many as one call may ask', () => state.open === most, 60_000)
+    stream.cancel()
+    expect((await outcome).code).toBe(status.CANCELLED)
+    await untilFree()
+    expect(state.open).toBe(most)
+  },
+  120_000,
+)
 
 test.each(methods)('%s: the service itself sees to a deadline', async (method) => {
   const { port, state, untilFree } = await startWorld()
@@ -73,10 +77,10 @@ test('a deadline also ends what nobody reads', async () => {
 test('a call that waits for its turn at the engine ends at once when its client leaves or its deadline passes', async () => {
   const { client, other, state, upstream } = await startWorld()
   call(client, 'Complete', toRequest('Complete', 1024))
-  await eventually('the engine to be full', () => state.open === 1024)
+  await eventually('the engine to be full', () => state.open === 1024, 60_000)
   await leaveAndWait(other)
   expect(upstream.inFlight).toBe(1024)
-})
+}, 120_000)
 
 test('so does one that waits for memory', async () => {
   const bounds: CallBounds = {

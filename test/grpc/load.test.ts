@@ -9,7 +9,7 @@ test('a call with one prompt does not wait behind a call with thousands', async 
   const upstream = await startJsonEngine((asked) => waiting.push(asked))
   const { client, other } = await startFront([{ launch_id: 'l', upstreams: [upstream] }])
   const big = call(client, 'CompleteStream', { launch_id: 'l', prompts: prompts(5000) })
-  await eventually('the engine to be full', () => waiting.length === 1024)
+  await eventually('the engine to be full', () => waiting.length === 1024, 60_000)
   const small = call(other(), 'Complete', { launch_id: 'l', prompts: ['small'] })
   // Time for it to arrive: it can only be asked once a place is free.
   await eventually('places', () => {
@@ -21,7 +21,7 @@ test('a call with one prompt does not wait behind a call with thousands', async 
   expect(big.messages.length).toBeLessThan(4000)
   big.stream.cancel()
   await big.outcome
-})
+}, 120_000)
 
 test('prompts go to the least busy engine of a launch', async () => {
   const counts = [0, 0]

@@ -113,7 +113,7 @@ export function call<T = Record<string, unknown>>(
   const serialize = (message: object) => (Buffer.isBuffer(message) ? message : requestSerialize(message))
   const metadata = new grpc.Metadata()
   for (const [name, value] of Object.entries(how.metadata ?? {})) metadata.set(name, value)
-  const { options = { deadline: Date.now() + 30_000 } } = how
+  const { options = { deadline: Date.now() + 90_000 } } = how
   const stream = client.makeServerStreamRequest(path, serialize, responseDeserialize, request, metadata, options)
   const messages: T[] = []
   stream.on('data', (message: T) => messages.push(message))
