@@ -110,6 +110,21 @@ describeWith('a node with paths of its own under systemd', provided, (image) => 
     expect(await bed.show('ReadWritePaths')).toMatch(/-\/mnt\/models -\/opt\/caches\/vllm$/)
   })
 
+  test('with a bad edit, the paths of the last good configuration are open also after a boot, which empties /run', async () => {
+    const engines = await bed.engines()
+    await bed.writeEnv(toEnv({ CLIENT_ID: 'forty-two' }))
+    await eventuallyInside('it is shown', async () => (await problemOf('config'))?.code === 'config-bad')
+    const dropIns = '/run/systemd/system/gonka-node.service.d'
+    await bed.sh(`rm -r ${dropIns} && systemctl daemon-reload && systemctl restart gonka-node`)
+    expect(await bed.show('ProtectHome')).toBe('read-only')
+    await asService('touch /opt/caches/vllm/y && ls /home/ubuntu/venv/bin')
+    // They are adopted after the daemon is ready.
+    await bed.untilServing()
+    expect(await bed.engines()).toEqual(engines)
+    await bed.writeEnv(toEnv())
+    await eventuallyInside('put right', async () => (await problemOf('config')) === undefined)
+  })
+
   test('a folder that still cannot be written is one problem: variable, line, path, and what to do', async () => {
     await bed.sh('install -d -m 755 /opt/theirs/cache; install -d -m 700 /home/theirs')
     await bed.writeEnv(toEnv({ VLLM_CACHE_ROOT: '/opt/theirs/cache', HF_MODULES_CACHE: '/home/theirs/modules' }))
