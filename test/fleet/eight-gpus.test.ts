@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isTerminal } from '../../src/api/launches.ts'
-import { enginePids, model, orderStop, orderUp } from '../machine/asks.ts'
+import { ask, enginePids, model, orderStop } from '../machine/asks.ts'
 import { startWorld, type World } from '../machine/world.ts'
 import { eventually } from '../support/eventually.ts'
 import { writeQuickEngine } from '../support/quick-engine.ts'
@@ -106,6 +106,9 @@ test('who waits in the queue has a place in it, moves up, and is started when it
 test("a broker's stop, up and reload of the node's own model never touch a launch, and give it no GPU of the node", async () => {
   const { world, look, pidsOn, refused, winner, own } = story
   const [before, nodes] = [await pidsOn(2), await enginePids(world)]
+  // Answered when it serves: two engines load anew, on a machine that may be busy.
+  const up = (...additional_args: string[]) =>
+    ask(`${world.node}/api/v1/inference/up`, { body: { model, dtype: 'auto', additional_args }, ms: 120_000 })
   const untouched = async () => {
     expect(await pidsOn(2)).toEqual(before)
     expect(await look(winner)).toMatchObject({ state: 'ready', gpu_ids: [2] })
@@ -113,10 +116,10 @@ test("a broker's stop, up and reload of the node's own model never touch a launc
   }
   expect((await orderStop(world)).status).toBe(200)
   await untouched()
-  expect((await orderUp(world)).status).toBe(200)
+  expect((await up()).status).toBe(200)
   expect(await enginePids(world)).toEqual(nodes)
   await untouched()
-  expect((await orderUp(world, ['--max-model-len', '2048'])).status).toBe(200)
+  expect((await up('--max-model-len', '2048')).status).toBe(200)
   await eventually('the node has loaded anew', async () => {
     const now = await enginePids(world)
     return now.length === 2 && now.every((pid) => pid !== undefined && !nodes.includes(pid))

@@ -215,22 +215,46 @@ test('GPU memory of a stranger is waited for, not launched into', async () => {
   await alive(2)
 })
 
-test('a failure that starting again cannot cure is not tried again until an order asks for something else', async () => {
+test('a failure that starting again cannot cure is tried again by an order alone, and not twice in a row', async () => {
+  const { start, world, alive, clock } = await fleetBed({}, 1)
+  const fleet = start()
+  const { signatures } = await import('../../src/engine/signatures.ts')
+  const never = signatures.find((one) => one.retry === 'never')
+  const fail = async () => {
+    await alive(1)
+    const [engine] = world.alive()
+    if (engine && never)
+      world.crash(engine, { code: never.code, title: never.title, evidence: 'x', remedy: never.remedy })
+    await eventually('given up', () => phases(fleet.engines.value).includes('given-up'))
+  }
+  const up = () => fleet.orders.up({ model: 'Test/A', dtype: 'auto', additionalArgs: [] }, forever)
+  const failed = { code: 'engine-failed', status: 500 }
+  await fail()
+  await expect(up()).rejects.toMatchObject(failed)
+  expect(world.launches).toHaveLength(1)
+  clock.advance(10_000_000)
+  await eventually('it stays so', () => phases(fleet.engines.value).includes('given-up'))
+  expect(world.launches).toHaveLength(1)
+  const again = expect(up()).rejects.toMatchObject(failed)
+  await fail()
+  await again
+  expect(world.launches).toHaveLength(2)
+  await fleet.orders.upAsync({ model: 'Test/A', dtype: 'auto', additionalArgs: ['--enforce-eager'] })
+  await alive(1)
+})
+
+test('GPU memory that ran out is tried again by itself, and it is said when', async () => {
   const { start, world, alive, clock } = await fleetBed({}, 1)
   const fleet = start()
   await alive(1)
   const [engine] = world.alive()
-  const { signatures } = await import('../../src/engine/signatures.ts')
-  const never = signatures.find((one) => one.retry === 'never')
-  if (engine && never)
-    world.crash(engine, { code: never.code, title: never.title, evidence: 'x', remedy: never.remedy })
+  if (engine) world.crash(engine, { code: 'vllm-oom-warm-up', title: 'no memory', evidence: 'x', remedy: 'y' })
   await eventually('given up', () => phases(fleet.engines.value).includes('given-up'))
-  clock.advance(10_000_000)
-  await expect(fleet.orders.up({ model: 'Test/A', dtype: 'auto', additionalArgs: [] }, forever)).rejects.toMatchObject({
-    code: 'engine-failed',
-    status: 500,
-  })
-  expect(world.launches).toHaveLength(1)
-  await fleet.orders.upAsync({ model: 'Test/A', dtype: 'auto', additionalArgs: ['--enforce-eager'] })
+  await eventually('said', () =>
+    /; tried again at \d\d:\d\d:\d\d UTC$/.test(fleet.status.value.problem?.evidence ?? ''),
+  )
+  clock.advance(61_000)
   await alive(1)
+  world.ready()
+  await eventually('serves', () => fleet.status.value.health === 'ok')
 })

@@ -1,6 +1,7 @@
 // What the tests of orders share: a fleet whose engines serve, and how orders are written.
 import type { Fleet } from '../../src/fleet/fleet.ts'
 import type { UpOrder } from '../../src/fleet/orders.ts'
+import type { FleetDeps } from '../../src/fleet/start-fleet.ts'
 import { eventually } from '../support/eventually.ts'
 import { fleetBed } from './bed.ts'
 
@@ -12,9 +13,9 @@ export const allAre = (fleet: Fleet, state: string) =>
     const found = states(fleet)
     return found.length > 0 && found.every((one) => one === state)
   })
-export async function serving(engine: Record<string, string> = {}) {
+export async function serving(engine: Record<string, string> = {}, more: Partial<FleetDeps> = {}) {
   const bed = await fleetBed(engine)
-  const fleet = bed.start()
+  const fleet = bed.start(more)
   await bed.alive(2)
   bed.world.ready()
   await allAre(fleet, 'serving')

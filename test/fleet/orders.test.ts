@@ -174,6 +174,70 @@ test('an up during the pause after a crash starts at once', async () => {
   await up
 })
 
+test('while the engines of an order before are being replaced another one is refused, and nobody is told of a stop', async () => {
+  const { fleet, world } = await serving()
+  world.endsAtOnce = false
+  const first = fleet.orders.up(order('Test/B'), forever)
+  const told = first.catch((error: unknown) => error)
+  await eventually('the old ones end', () => world.alive().every((one) => one.phase === 'ending'))
+  const busy = await refusalOf(fleet.orders.up(order('Test/C'), forever))
+  expect(busy).toMatchObject({ code: 'startup-in-progress', status: 409 })
+  world.endsAtOnce = true
+  world.finishEnding()
+  await eventually('B loads', () => world.alive().length === 2 && world.alive().every((one) => one.phase === 'loading'))
+  world.ready()
+  await first
+  expect(await told).toBeUndefined()
+})
+
+test('who waits for a start that another order replaced is told so', async () => {
+  const { fleet, world, filesOf } = await serving()
+  filesOf('Test/B').value = { kind: 'downloading', bytesDone: 1, bytesTotal: 2, startedAt: new Date() }
+  const first = refusalOf(fleet.orders.up(order('Test/B'), forever))
+  await eventually('B is awaited', () => fleet.orders.upStatus.value.isStarting)
+  await fleet.orders.up(same, forever)
+  expect((await first).message).toContain('another order came after it')
+  expect(world.launches).toHaveLength(2)
+})
+
+test('an order whose model is not here and will not come costs what runs nothing, and leaves nothing behind', async () => {
+  const kept: string[][] = []
+  const { fleet, world, filesOf } = await serving({}, { keepFiles: (refs) => kept.push(refs.map(({ repo }) => repo)) })
+  filesOf('Test/B').value = { kind: 'looking' }
+  const refused = refusalOf(fleet.orders.up(order('Test/B'), forever))
+  await eventually('its files are looked for', () => kept.at(-1)?.includes('Test/B'))
+  const problem = { code: 'model-offline', title: 'not here', evidence: 'Test/B', remedy: 'bring it' }
+  filesOf('Test/B').value = { kind: 'missing', problem }
+  expect(await refused).toMatchObject({ code: 'impossible-order', status: 500 })
+  expect((await refused).message).toContain('not here: Test/B (model-offline); bring it')
+  await eventually('nobody asks for its files', () => !kept.at(-1)?.includes('Test/B'))
+  expect(fleet.planned.value).toMatchObject({ model: 'Test/A', owner: 'configuration' })
+  expect(fleet.orders.upStatus.value.status).toBe('completed')
+  expect(states(fleet)).toEqual(['serving', 'serving'])
+  fleet.orders.stop()
+  await allAre(fleet, 'parked')
+  expect((await refusalOf(fleet.orders.up(order('Test/B'), forever))).code).toBe('impossible-order')
+  await allAre(fleet, 'serving')
+  expect(world.launches).toHaveLength(2)
+})
+
+test('orders that differ only in their arguments are at odds by the arguments, which are named at once', async () => {
+  const { fleet, world } = await serving({ extraArgs: '--max-model-len 8192' })
+  const other = order('Test/A', '--max-model-len', '4096', '--some-token', 'geheim')
+  for (const [at, next] of [other, order('Test/A', '--max-model-len', '8192')].entries()) {
+    const up = fleet.orders.up(next, forever)
+    await eventually('it loads', () => world.launches.length === 4 + 2 * at && world.alive().length === 2)
+    world.ready()
+    await up
+  }
+  const { message } = await refusalOf(fleet.orders.up(other, forever))
+  expect(message).toContain('Test/A was ordered with --max-model-len 4096 instead of 8192, another --some-token')
+  expect(message).not.toContain('geheim')
+  // The clock of the test stands still: nothing but the refusal itself wakes the fleet.
+  await eventually('said', () => fleet.status.value.problem?.code === 'orders-conflict')
+  expect(fleet.status.value.health).toBe('degraded')
+})
+
 test('two API nodes in turn: the third turn is refused, and what its stop parked goes on', async () => {
   const { fleet, world, clock } = await serving()
   for (const model of ['Test/B', 'Test/A']) {

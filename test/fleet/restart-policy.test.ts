@@ -45,7 +45,12 @@ test('five failures without a stable run are a crash loop: given up with the cau
 
 test('what starting again cannot cure is not tried again; what the host must cure is tried slowly', () => {
   expect(judgeRestart([failure(0, { retry: 'never' })], 1e9)).toEqual({ kind: 'given-up', problem })
-  expect(judgeRestart([failure(0, { retry: 'host' })], 1)).toMatchObject({ kind: 'given-up', until: 600_000, problem })
+  const host = Array.from({ length: 4 }, (_, at) => failure(at, { retry: 'host', wall: Date.UTC(2026, 0, 1) }))
+  expect(judgeRestart([failure(0, { retry: 'host' })], 1)).toMatchObject({ kind: 'given-up', until: 60_000, problem })
+  const fourth = judgeRestart(host, 4)
+  expect(fourth).toMatchObject({ kind: 'given-up', until: 480_003 })
+  expect(fourth).toMatchObject({ problem: { evidence: 'line 7; tried again at 00:08:00 UTC' } })
+  expect(judgeRestart([...host, ...host], 4)).toMatchObject({ until: 600_003 })
 })
 
 test('the list of failures stays short', () => {
