@@ -40,6 +40,8 @@ export class Registration {
   #survived: string | undefined
   #failures = 0
   #seenFailed = 0
+  /** Our last POST was refused for good, whatever the gate did meanwhile. */
+  #isRefused = false
 
   constructor(deps: RegistrationDeps) {
     this.#deps = deps
@@ -77,6 +79,7 @@ export class Registration {
       if (gate === 'open' && before !== 'open') {
         this.#openedFrom = before
         this.#openings.value += 1
+        if (this.#isRefused && !this.#isSettled()) this.#set({ phase: 'refused' })
       } else if (gate !== 'open' && !this.#isSettled()) this.#set({ phase: gate })
       before = gate
     }
@@ -89,6 +92,7 @@ export class Registration {
     const looked = (gate.peek() === 'open' && (await this.#useAhead())) || (await this.#look(abort))
     if (typeof looked === 'number') return looked
     const closed = gate.peek()
+    this.#isRefused = false
     if (closed === 'open') return this.#settle(looked, abort)
     this.#ahead = looked
     if (!this.#isSettled()) this.#set({ phase: closed }, undefined)
@@ -120,6 +124,7 @@ export class Registration {
     const ask = { method: 'POST' as const, path: config.endpoint, body: looked.body, timeoutMs: timing.postTimeout }
     const verdict = judgeAnswer(await client.send(ask, abort), `POST ${config.endpoint} at ${client.address}`)
     if (abort.aborted) return 0
+    this.#isRefused = verdict.kind === 'final'
     if (verdict.kind !== 'ok') return this.#trouble(verdict)
     this.#posts += 1
     this.#remember(looked.body, this.#isLeft())
@@ -207,7 +212,7 @@ export class Registration {
     const side = new AbortController()
     const forget = onAbort(abort, () => side.abort())
     const opened = until(this.#openings, (count) => count !== seen, side.signal).catch(() => 0)
-    const isFinal = this.#isSettled() && this.#view.peek().phase !== 'registered'
+    const isFinal = this.#isRefused || (this.#isSettled() && this.#view.peek().phase !== 'registered')
     await Promise.race([clock.wait(ms, side.signal), ...(isFinal ? [] : [opened])])
     side.abort()
     forget()

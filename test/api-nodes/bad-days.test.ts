@@ -148,6 +148,20 @@ test('a tunnel that comes and goes does not repeat what was refused', async () =
   expect(view()?.phase).toBe('refused')
 })
 
+test('nor does one that goes while the API node still thinks, and comes back after it refused', async () => {
+  const slow = { kind: 'slow', method: 'POST', delayMs: 400 } as const
+  const node = await rehearse({ governance: { 'another/model': [] }, faults: [slow] })
+  const tunnel = signal<TunnelState>('up')
+  const { view } = await startPart([node], { tunnelFor: () => tunnel, timing: { ...quick, postTimeout: 10_000 } })
+  await eventually('it is asked', () => posts(node).length === 1)
+  tunnel.value = 'waiting'
+  await eventually('it refuses', () => view()?.problem?.code === 'model-not-governed')
+  tunnel.value = 'up'
+  await new Promise((resolve) => setTimeout(resolve, 10 * quick.tunnelSpread))
+  expect(posts(node)).toHaveLength(1)
+  expect(view()).toMatchObject({ phase: 'refused', problem: { code: 'model-not-governed' } })
+})
+
 test('a name that does not resolve is an API node that cannot be reached, not a question of our own address', async () => {
   const facts = { model: 'm', args: [], tunnelled: false, ports: { inference: 1, node: 2 } }
   const { view } = await startPart([], { facts, raw: { apiNodes: 'nowhere.invalid:9200' } })

@@ -62,7 +62,8 @@ test('P11 a refused update is final, readable and not repeated; a record that wa
   expect([posts(), recordOf(world).max_concurrent === 77]).toEqual([sent, false])
   world.apiNode.world.faults.set([])
   await again(world)
-  await eventually('the record is right', () => recordOf(world).max_concurrent === 77)
+  // The daemon boots anew for it.
+  await eventually('the record is right', () => recordOf(world).max_concurrent === 77, 60_000)
   await world.untilRegistered()
   expect(await enginePids(world)).toEqual(before)
 })
