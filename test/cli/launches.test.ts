@@ -13,7 +13,7 @@ import { call, start } from '../machine/command.ts'
 
 test(
   'a launch from the first word to the last: launch, launches, complete, logs, stats, stop',
-  { timeout: 120_000 },
+  { timeout: 240_000 },
   async () => {
     const { world } = await startLaunchWorld()
     const fine = async (...words: string[]) => {
