@@ -30,8 +30,13 @@ export type RaceWorld = World &
 /** @param end called when the world may go */
 export async function startRaceWorld(end: (then: () => Promise<void>) => void): Promise<RaceWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'gonka-races-'))
-  end(async () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
   const tag = `psm_race${process.pid.toString(36)}${Math.random().toString(36).slice(2, 6)}`
+  const segments = () => readdirSync('/dev/shm').filter((name) => name.startsWith(tag))
+  end(async () => {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+    // Where a day failed.
+    for (const name of segments()) rmSync(join('/dev/shm', name))
+  })
   // Has a segment open, as vLLM has; it stays behind in /dev/shm whatever ends it.
   const { python, compiled } = await writeQuickEngine(folder, 'stock', [`exec 9> /dev/shm/${tag}-$$`])
   const world = await startWorld({
@@ -65,7 +70,7 @@ export async function startRaceWorld(end: (then: () => Promise<void>) => void): 
     ...calls,
     untilUp,
     engineProcesses: () => listProcesses().flatMap(({ pid }) => readEngine(pid, world.machine.folder) ?? []),
-    segments: () => readdirSync('/dev/shm').filter((name) => name.startsWith(tag)),
+    segments,
     holders: () => readdirSync(world.machine.gpuState).filter((name) => name.endsWith('.json')),
   }
 }
