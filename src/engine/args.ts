@@ -110,6 +110,17 @@ export function equivalent(a: readonly string[], b: readonly string[], autoDtype
   return stable(toComparable(a, autoDtype)) === stable(toComparable(b, autoDtype))
 }
 
+/** What `equivalent` finds different; absent where it is not said, or said to be the default. */
+export function findDifferences(
+  a: readonly string[],
+  b: readonly string[],
+  autoDtype: string,
+): { flag: string; one: string | undefined; other: string | undefined }[] {
+  const [one, other] = [toComparable(a, autoDtype), toComparable(b, autoDtype)]
+  const flags = [...new Set([...Object.keys(one), ...Object.keys(other)])].toSorted()
+  return flags.filter((flag) => one[flag] !== other[flag]).map((flag) => ({ flag, one: one[flag], other: other[flag] }))
+}
+
 function toComparable(args: readonly string[], autoDtype: string): Record<string, string> {
   const out: Record<string, string> = {}
   for (const [name, value] of parseArgs(args)) {

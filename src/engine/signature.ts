@@ -1,7 +1,8 @@
 // One known way for vLLM to fail (facts/vllm.md 2.8): how its log looks, what it means, whether trying again can help.
 
 /**
- * transient: try again. never: not without a change of configuration or files. host: the machine needs an operator.
+ * transient: try again. never: not without a change of configuration or files. host: the machine, or what others do on it or
+ * at the hub, must change (an operator, a co-tenant that leaves), which nobody tells us: tried slowly.
  * soon: it did not come to a process (a full disk), a try costs nothing and is no crash.
  */
 export type Retry = 'transient' | 'never' | 'host' | 'soon'

@@ -45,7 +45,7 @@ export const hostSignatures: readonly Signature[] = [
     code: 'vllm-too-few-gpus',
     title: 'vLLM sees fewer GPUs than it needs',
     remedy: 'check CUDA_VISIBLE_DEVICES, the driver and the instance type',
-    retry: 'never',
+    retry: 'host',
     patterns: [
       /World size \(\d+\) is larger than the number of available GPUs/i,
       /Tensor parallel size \(\d+\) exceeds available GPUs/i,

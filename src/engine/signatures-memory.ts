@@ -7,7 +7,7 @@ export const memorySignatures: readonly Signature[] = [
     code: 'vllm-oom-warm-up',
     title: 'GPU memory ran out while warming up the sampler',
     remedy: 'lower --max-num-seqs or GPU_MEMORY_UTILIZATION',
-    retry: 'never',
+    retry: 'host',
     patterns: [/CUDA out of memory occurred when warming up (sampler|pooler) with \d+ dummy requests/i],
   },
   {
@@ -31,7 +31,7 @@ export const memorySignatures: readonly Signature[] = [
     code: 'vllm-kv-cache-too-small',
     title: 'the KV cache cannot hold one request of the maximum length',
     remedy: 'set MAX_MODEL_LEN to the estimate in the message, or raise GPU_MEMORY_UTILIZATION',
-    retry: 'never',
+    retry: 'host',
     patterns: [
       /To serve at least one request with the model('s|s's) max seq len \(\d+\)/i,
       /estimated maximum model length is \d+/i,
@@ -43,7 +43,7 @@ export const memorySignatures: readonly Signature[] = [
     code: 'vllm-no-kv-cache-memory',
     title: 'no GPU memory is left for the KV cache',
     remedy: 'raise GPU_MEMORY_UTILIZATION, use more GPUs per engine or a smaller model',
-    retry: 'never',
+    retry: 'host',
     patterns: [/No available memory for the cache blocks/i],
   },
   {
@@ -62,7 +62,7 @@ export const memorySignatures: readonly Signature[] = [
     code: 'vllm-shm-too-small',
     title: '/dev/shm is too small',
     remedy: 'make /dev/shm at least 8 GiB (mount -o remount,size=16G /dev/shm)',
-    retry: 'never',
+    retry: 'host',
     patterns: [
       /Error while creating shared memory segment .*\/dev\/shm/i,
       /ncclShmOpen/i,
@@ -76,7 +76,7 @@ export const memorySignatures: readonly Signature[] = [
     title: 'GPU memory ran out',
     remedy:
       'lower GPU_MEMORY_UTILIZATION, MAX_MODEL_LEN or --max-num-seqs, use more GPUs per engine, or a quantized model',
-    retry: 'never',
+    retry: 'host',
     patterns: [/torch\.(cuda\.)?OutOfMemoryError/i, /CUDA out of memory\. Tried to allocate/i],
   },
 ]

@@ -44,7 +44,7 @@ export const modelSignatures: readonly Signature[] = [
     code: 'vllm-gated-model',
     title: 'the model hub refuses access to the model',
     remedy: 'set HF_TOKEN to a token that has access',
-    retry: 'never',
+    retry: 'host',
     patterns: [
       /GatedRepoError/i,
       /You are trying to access a gated repo/i,
@@ -57,7 +57,7 @@ export const modelSignatures: readonly Signature[] = [
     code: 'vllm-offline-model',
     title: 'the model is not on this machine and the hub is not asked',
     remedy: 'download the model first, or let the node go online (HF_HUB_OFFLINE=false)',
-    retry: 'never',
+    retry: 'host',
     patterns: [
       /LocalEntryNotFoundError/i,
       /outgoing traffic has been disabled/i,
@@ -70,7 +70,7 @@ export const modelSignatures: readonly Signature[] = [
     code: 'vllm-no-such-model',
     title: 'the model name or folder does not exist',
     remedy: 'check MODEL_NAME, and that the data volume is mounted',
-    retry: 'never',
+    retry: 'host',
     patterns: [
       /RepositoryNotFoundError/i,
       /Repo id must be in the form/i,

@@ -11,6 +11,7 @@ import { type Claim, judgeClaim } from './claim.ts'
 import { decide, type Step, type Wanted } from './decide.ts'
 import type { ForeignMemory } from './foreign-memory.ts'
 import type { EngineView, Planned } from './fleet.ts'
+import { type Grace, toGrace } from './grace.ts'
 import { launch } from './launch.ts'
 import type { LaunchDesk } from './launch-desk.ts'
 import type { LaunchGate } from './launch-gate.ts'
@@ -65,7 +66,7 @@ type Memory = {
   adopting?: Promise<void>
   standing?: { ask: Ask; plans: readonly EnginePlan[] } | undefined
   /** The grace of a stop, fixed when it was first seen: the wall clock may step meanwhile. */
-  grace?: { at: number; until: number }
+  grace?: Grace
   fewerGpus?: Problem
   filesWere?: string
   alarm?: AbortController
@@ -144,10 +145,17 @@ const isSaved = ({ book, records }: BodyDeps): boolean =>
   [book, records].every(({ problem }) => problem.peek()?.code !== 'state-not-writable')
 
 /** What nobody needs any more leaves nothing behind: neither a download that is tried for ever nor its problem. */
-function keepFiles(effective: Effective, { planner, book, launches }: BodyDeps, { standing }: Memory): void {
+function keepFiles(effective: Effective, { planner, book, launches, desk }: BodyDeps, { standing }: Memory): void {
   const asks = Object.values(book.wishes.peek()).flatMap((one) => (one?.kind === 'run' ? [one.ask] : []))
   const own = effective.kind === 'run' ? [effective.ask] : []
-  planner.keepFilesOf([...own, ...asks, ...(standing ? [standing.ask] : []), ...launches.asks()])
+  const judged = desk.judged.peek()
+  planner.keepFilesOf([
+    ...own,
+    ...(judged ? [judged] : []),
+    ...asks,
+    ...(standing ? [standing.ask] : []),
+    ...launches.asks(),
+  ])
 }
 
 async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): Promise<Wanted | undefined> {
@@ -172,14 +180,6 @@ async function toWanted(effective: Effective, deps: BodyDeps, memory: Memory): P
   const resolved = pickStanding(fresh, standing, roster.observe(), planner.isSame)
   keepPlanned(resolved, effective, deps, memory)
   return { group: 'node', mode: 'run', resolved }
-}
-
-/** While no daemon was there nobody heard the broker's `up`: it gets the time to say it again (it looks every 30 s to 60 s). */
-const graceAnew = 20_000
-
-function toGrace(at: number, grace: number, clock: Clock): NonNullable<Memory['grace']> {
-  const left = Math.max(at + grace - clock.wall(), graceAnew)
-  return { at, until: clock.now() + Math.min(grace, left) }
 }
 
 /** k is fixed before any engine loads, and on disk for the PoC slots of the next daemon. */

@@ -5,11 +5,23 @@ import type { Problem } from '../api/status.ts'
 import type { Clock } from '../core/clock.ts'
 import { Refusal } from '../core/errors.ts'
 import { until } from '../core/watch.ts'
+import type { Files } from '../models/files.ts'
 import { conflictRule, judgeConflict, type Turn } from './conflict.ts'
+import { findMissing } from './find-missing.ts'
+import {
+  describeOther,
+  describeUp,
+  refuseBusy,
+  refuseCancelled,
+  refuseFailed,
+  refuseHalted,
+  refuseImpossible,
+  refuseMissing,
+} from './describe-orders.ts'
 import type { Orders, UpOrder, UpStatus } from './orders.ts'
 import type { Progress, Resolved } from './plan.ts'
 import { fleetProblem } from './problems.ts'
-import { type Ask, judgeEffective, type Wish, type Wishes } from './wish.ts'
+import { type Ask, judgeEffective, pickCurrent, type Wish } from './wish.ts'
 import type { WishBook } from './wishes.ts'
 
 export type Report = { generation: number; progress: Progress }
@@ -25,8 +37,12 @@ export type DeskDeps = {
   isSameAsk: (one: Ask, other: Ask) => Promise<boolean>
   /** What the last pass of the loop made of the wishes, and which generation of them it had seen. */
   report: ReadonlySignal<Report>
-  /** Does any process of the node's engines run, and does one load while none serves? */
-  engines: ReadonlySignal<{ alive: boolean; starting: boolean }>
+  /** The arguments in which the two differ, in words; empty where they are told apart by something else. */
+  differences: (one: Ask, other: Ask) => readonly string[]
+  /** What is known of the files of that model. */
+  filesOf: (ask: Ask) => ReadonlySignal<Files>
+  /** Does any process of the node's engines run, does one load while none serves, and does one end? */
+  engines: ReadonlySignal<{ alive: boolean; starting: boolean; ending: boolean }>
   /** An order is not a crash: forget the waits that crashes brought. */
   forgive: () => void
   /** The fleet ends. */
@@ -40,6 +56,9 @@ type Intent = {
   cancelled: boolean
   /** What was stopped had failed. */
   overFailed: boolean
+  /** An order that is to replace what ran before it. */
+  replaces: boolean
+  /** Aborted with the kind of what came after it. */
   ended: AbortController
 }
 type Taken = { intent: Intent; generation: number }
@@ -48,7 +67,8 @@ export class OrdersDesk implements Orders {
   readonly #deps: DeskDeps
   readonly #intent: Signal<Intent>
   readonly #generation = signal(0)
-  #conflict: { at: number; problem: Problem } | undefined
+  readonly #conflict = signal<{ at: number; problem: Problem } | undefined>(undefined)
+  readonly #judged = signal<Ask | undefined>(undefined)
   #turns: { at: number; ask: Ask }[] = []
   #accepting: Promise<unknown> = Promise.resolve()
   readonly upStatus: ReadonlySignal<UpStatus>
@@ -74,9 +94,14 @@ export class OrdersDesk implements Orders {
     return this.#generation
   }
 
-  /** While API nodes are at odds: until an order is accepted, or 30 minutes after the last refused one. */
+  /** The order that is looked at: its files are needed until it is taken or refused. */
+  get judged(): ReadonlySignal<Ask | undefined> {
+    return this.#judged
+  }
+
+  /** While API nodes are at odds: until an order is accepted, or 30 minutes after the last refused one. Follows in a computed. */
   conflict(): Problem | undefined {
-    const found = this.#conflict
+    const found = this.#conflict.value
     return found && found.at > this.#deps.clock.now() - conflictRule.window ? found.problem : undefined
   }
 
@@ -128,8 +153,12 @@ export class OrdersDesk implements Orders {
   /** One order after the other: what one decides, the next one finds. */
   #take(order: UpOrder): Promise<Taken> {
     const before = this.#generation.peek()
-    const taken = this.#accepting.then(() => this.#accept(toAsk(order), before))
-    this.#accepting = taken.catch(() => {})
+    const ask = toAsk(order)
+    const taken = this.#accepting.then(() => {
+      this.#judged.value = ask
+      return this.#accept(ask, before)
+    })
+    this.#accepting = taken.catch(() => {}).then(() => void (this.#judged.value = undefined))
     return taken
   }
 
@@ -145,11 +174,13 @@ export class OrdersDesk implements Orders {
     const current = pickCurrent(book.wishes.peek())
     const same = current !== undefined && (await this.#deps.isSameAsk(ask, current))
     const turns = await this.#readTurns(ask, current)
+    const missing = same ? undefined : await this.#findMissing(ask)
     // A stop that came while we were looking came after the order.
     if (this.#intent.peek().kind === 'stop' && this.#generation.peek() > before) throw refuseCancelled(ask)
     if (current && !same) this.#refuseOther(ask, current, turns)
+    if (current && missing) throw this.#refuseMissing(ask, current, missing)
     if (current && !same) this.#turns = [...this.#turns, { at: clock.now(), ask }].slice(-16)
-    this.#conflict = undefined
+    this.#conflict.value = undefined
     book.set('broker', own ? undefined : { kind: 'run', ask, at: clock.wall(), bootId: this.#deps.bootId })
     forgive()
     return this.#want(same)
@@ -157,16 +188,38 @@ export class OrdersDesk implements Orders {
 
   /** @throws Refusal 409 where another order has to stand back */
   #refuseOther(ask: Ask, current: Ask, turns: readonly Turn[]): void {
-    const { clock, engines } = this.#deps
-    if (this.#intent.peek().kind === 'run' && engines.peek().starting) throw refuseBusy(ask, current)
+    const { clock } = this.#deps
+    if (this.#isStarting()) throw refuseBusy(ask, current)
     // What cannot run is not kept: the node would serve nothing although it could.
     if (this.#hasFailed() || !judgeConflict(turns, clock.now())) return
-    const evidence = `${ask.model} was ordered while ${current.model} runs, in turn, within 30 minutes`
-    this.#conflict = { at: clock.now(), problem: fleetProblem('orders-conflict', evidence) }
+    const evidence = `${describeOther(ask, current, this.#deps.differences)}, in turn, within 30 minutes`
+    const problem = fleetProblem('orders-conflict', evidence)
+    this.#conflict.value = { at: clock.now(), problem }
     this.#keepCurrent(current)
-    throw new Refusal('orders-conflict', 409, `orders conflict: ${evidence}`, {
-      remedy: this.#conflict.problem.remedy,
-    })
+    throw new Refusal('orders-conflict', 409, `orders conflict: ${evidence}`, { remedy: problem.remedy })
+  }
+
+  /** Also between the end of the old engines and the start of those that replace them. */
+  #isStarting(): boolean {
+    const { engines, report } = this.#deps
+    const { kind, replaces } = this.#intent.peek()
+    const { starting, ending } = engines.peek()
+    if (kind !== 'run') return false
+    const { generation, progress } = report.peek()
+    const isUnseen = generation < this.#generation.peek()
+    return starting || (replaces && (isUnseen || (ending && progress.kind === 'starting')))
+  }
+
+  /** Only where engines would be given up for it. */
+  async #findMissing(ask: Ask): Promise<Problem | undefined> {
+    const { filesOf, engines, abort } = this.#deps
+    return engines.peek().alive ? findMissing(filesOf(ask), abort) : undefined
+  }
+
+  /** What runs goes on: whoever orders what cannot be had shall not lose what he has. */
+  #refuseMissing(ask: Ask, current: Ask, problem: Problem): Refusal {
+    this.#keepCurrent(current)
+    return refuseMissing(ask, problem)
   }
 
   /** What is wanted now, or was before it was stopped, cannot be run. */
@@ -200,6 +253,7 @@ export class OrdersDesk implements Orders {
     const fresh = this.#newIntent('run')
     const joined = same && old.kind === 'run'
     const started = joined && this.upStatus.peek().isStarting
+    fresh.replaces = joined ? old.replaces : !same
     this.#replace(joined ? { ...fresh, ended: old.ended, ...(started && { startedAt: old.startedAt }) } : fresh)
     return { intent: this.#intent.peek(), generation: this.#generation.peek() }
   }
@@ -208,7 +262,7 @@ export class OrdersDesk implements Orders {
     const old = this.#intent.peek()
     this.#intent.value = intent
     this.#generation.value += 1
-    if (old.ended !== intent.ended) old.ended.abort()
+    if (old.ended !== intent.ended) old.ended.abort(intent.kind)
   }
 
   #newIntent(kind: Intent['kind']): Intent {
@@ -217,6 +271,7 @@ export class OrdersDesk implements Orders {
       startedAt: this.#deps.clock.now(),
       cancelled: false,
       overFailed: false,
+      replaces: false,
       ended: new AbortController(),
     }
   }
@@ -230,7 +285,7 @@ export class OrdersDesk implements Orders {
         if (caller.aborted) throw error
         throw abort.aborted
           ? new Refusal('node-ending', 503, 'start not waited for: the node is ending')
-          : refuseCancelled()
+          : refuseCancelled(undefined, intent.ended.signal.reason === 'run' ? 'another order' : 'a stop')
       },
     )
     if (seen.progress.kind === 'failed') throw refuseFailed(seen.progress.problem)
@@ -239,59 +294,4 @@ export class OrdersDesk implements Orders {
 
 function toAsk(order: UpOrder): Ask {
   return { model: order.model, dtype: order.dtype, args: [...order.additionalArgs] }
-}
-
-/** What runs, or would run if it had not been stopped. */
-function pickCurrent({ broker, configuration }: Wishes): Ask | undefined {
-  if (broker?.kind === 'run') return broker.ask
-  if (broker?.kind === 'stop' && broker.over) return broker.over
-  return configuration?.kind === 'run' ? configuration.ask : undefined
-}
-
-function describeUp(progress: Progress | 'cancelled' | 'stopped', elapsed: () => number): UpStatus {
-  const still = { isStarting: false, isRunning: false }
-  if (progress === 'cancelled') return { status: 'cancelled', ...still }
-  if (progress === 'stopped' || progress.kind === 'nothing') return { status: 'not_started', ...still }
-  if (progress.kind === 'serving') return { status: 'completed', isStarting: false, isRunning: true }
-  if (progress.kind === 'failed') return { status: 'failed', ...still, error: describeProblem(progress.problem) }
-  return {
-    status: 'in_progress',
-    isStarting: true,
-    isRunning: false,
-    // Counts on while it is read.
-    get elapsedSeconds() {
-      return elapsed()
-    },
-  }
-}
-
-function describeProblem(problem: Problem): string {
-  return `${problem.title}: ${problem.evidence} (${problem.code}); ${problem.remedy}`
-}
-
-function refuseFailed(problem: Problem): Refusal {
-  return new Refusal('engine-failed', 500, describeProblem(problem), { remedy: problem.remedy })
-}
-
-function refuseImpossible(ask: Ask, problem: Problem): Refusal {
-  const message = `cannot run ${ask.model}: ${problem.title}: ${problem.evidence}`
-  return new Refusal('impossible-order', 400, message, { remedy: problem.remedy })
-}
-
-function refuseBusy(ask: Ask, current: Ask): Refusal {
-  const what = ask.model === current.model ? `${current.model} with other arguments` : current.model
-  return new Refusal('startup-in-progress', 409, `cannot start ${ask.model}: ${what} is starting`, {
-    remedy: 'poll /api/v1/inference/up/status, or stop it first',
-  })
-}
-
-/** 409: what a broker may try again; it names nothing that would help it to get round. */
-function refuseHalted(ask: Ask): Refusal {
-  return new Refusal('node-stopped-by-operator', 409, `cannot start ${ask.model}: the operator has stopped this node`, {
-    remedy: 'the operator starts it again with `gonka-node launch --node`',
-  })
-}
-
-function refuseCancelled(ask?: Ask): Refusal {
-  return new Refusal('startup-cancelled', 503, `start${ask ? ` of ${ask.model}` : ''} cancelled: a stop came after it`)
 }

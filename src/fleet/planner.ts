@@ -15,6 +15,7 @@ import type { Files, ModelRef } from '../models/files.ts'
 import type { EngineSpec } from './lives.ts'
 import type { EnginePlan, Resolved } from './plan.ts'
 import {
+  describeDifferences,
   isSameAsk,
   isSamePlan,
   type LaunchWish,
@@ -59,6 +60,8 @@ export type Planner = {
   recall: (spec: EngineSpec) => EnginePlan
   isSame: (one: EnginePlan, other: EnginePlan) => boolean
   isSameAsk: (one: Ask, other: Ask) => Promise<boolean>
+  /** The arguments in which the two differ, in words. */
+  differences: (one: Ask, other: Ask) => readonly string[]
   /** The arguments of the configuration before its files are known; undefined while the GPUs are not. */
   configuredArgs: () => readonly string[] | undefined
   /** The files of that wish; the loop wakes with them. */
@@ -101,6 +104,7 @@ export function createPlanner(deps: PlannerDeps): Planner {
       return resolveLaunch(wish, { profile, files, config: config.engine, ...(await readEnv(profile)) })
     },
     configuredArgs: () => toConfiguredArgs(config.engine, nodeGpus()),
+    differences: (one, other) => describeDifferences(one, other, config.engine, autoDtype()),
     async isSameAsk(one, other) {
       if (isSameAsk(one, other, config.engine, autoDtype())) return true
       // Another spelling of the same split may only show when heads and GPUs are known.

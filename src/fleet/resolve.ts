@@ -1,6 +1,6 @@
 // From a wish and the facts of this machine to the planned engines, or to the reason why there are none. Pure.
 import type { EngineConfig } from '../config/engine.ts'
-import { equivalent, parseArgs, toDegrees } from '../engine/args.ts'
+import { equivalent, findDifferences, parseArgs, toDegrees } from '../engine/args.ts'
 import { toConfigArgs } from '../engine/config-args.ts'
 import { type ModelShape, planParallel, resolveDtype } from '../engine/parallel.ts'
 import { type Detected, profiles } from '../engine/profile.ts'
@@ -120,6 +120,17 @@ export function isSameAsk(one: Ask, other: Ask, config: EngineConfig, autoDtype:
     one.model === other.model &&
     equivalent(toWantedArgs(one, config, autoDtype), toWantedArgs(other, config, autoDtype), autoDtype)
   )
+}
+
+/** `--max-model-len 4096 instead of 8192`; what may be a secret is named without its value. */
+export function describeDifferences(one: Ask, other: Ask, config: EngineConfig, autoDtype: string): readonly string[] {
+  const [wanted, old] = [toWantedArgs(one, config, autoDtype), toWantedArgs(other, config, autoDtype)]
+  return findDifferences(wanted, old, autoDtype).map(({ flag, one: now, other: before }) => {
+    if (/key|token|secret|password/i.test(flag)) return `another --${flag}`
+    const tell = (value: string) => (value.length > 60 ? `${value.slice(0, 60)}…` : value)
+    if (now === undefined) return `no --${flag}`
+    return `--${flag} ${tell(now)}${before === undefined ? '' : ` instead of ${tell(before)}`}`
+  })
 }
 
 function isSameEnv(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {

@@ -10,11 +10,13 @@ export type Failure = {
   /** How long it served, ms; 0 where it never did. */
   servedFor: number
   /**
-   * never: pointless until configuration, files or order change. host: the operator must act, so it is tried slowly.
+   * never: pointless until configuration, files or order change. host: the world must change, so it is tried slowly.
    * soon: nothing was started, which is tried again every few seconds and counts towards no crash loop.
    */
   retry: Retry
   problem: Problem
+  /** Wall ms of `at`, for people. */
+  wall?: number
   /** 0..1, drawn once, so that the verdict is the same each time it is asked for. */
   random: number
 }
@@ -31,6 +33,8 @@ export type RestartPolicy = {
   loopCount: number
   /** How often what was given up is tried all the same, ms. */
   slow: number
+  /** The first wait for what the machine must cure, ms; it grows up to `slow`. */
+  host: number
   /** The longest wait for a start that came to nothing, ms. */
   soon: number
 }
@@ -39,6 +43,7 @@ export const restartPolicy: RestartPolicy = {
   backoff: { first: 500, factor: 2, cap: 60_000, jitter: 0.25, stable: 600_000 },
   loopCount: 5,
   slow: 600_000,
+  host: 60_000,
   soon: 5000,
 }
 
@@ -57,12 +62,21 @@ export function judgeRestart(failures: readonly Failure[], now: number, policy =
   const crashes = counted.filter((one) => one.retry !== 'soon')
   const loops = crashes.length >= policy.loopCount
   if (last.retry === 'host' || loops) {
-    const until = last.at + policy.slow * (1 + policy.backoff.jitter * (2 * last.random - 1))
+    const first = loops ? policy.slow : policy.host
+    const wait = judgeBackoff({ ...policy.backoff, first, cap: policy.slow }, crashes.length, last.random)
+    const until = last.at + wait
     if (until <= now) return { kind: 'now' }
-    return { kind: 'given-up', until, problem: loops ? describeLoop(crashes) : last.problem }
+    return { kind: 'given-up', until, problem: withNextTry(loops ? describeLoop(crashes) : last.problem, last, wait) }
   }
   const until = last.at + judgeBackoff(policy.backoff, crashes.length, last.random)
   return until <= now ? { kind: 'now' } : { kind: 'backing-off', until, problem: last.problem }
+}
+
+/** Whoever reads that it is given up reads when it is tried again; the same text each time it is asked for. */
+function withNextTry(problem: Problem, { wall }: Failure, wait: number): Problem {
+  if (wall === undefined) return problem
+  const at = new Date(wall + wait).toISOString().slice(11, 19)
+  return { ...problem, evidence: `${problem.evidence}; tried again at ${at} UTC` }
 }
 
 /** A stable run forgets what was before it; the list stays short whatever happens. */

@@ -45,6 +45,9 @@ export type LaunchEvents = {
   ended(launch: string, problem: Problem | undefined): void
 }
 
+/** ms. Whoever orders again within it gets the answer of the last try. */
+const triedJustNow = 60_000
+
 type History = { plan: EnginePlan; failures: Failure[]; starts: number }
 
 export class Roster {
@@ -122,7 +125,14 @@ export class Roster {
       return this.#deps.launches?.ended(launch, problem)
     }
     const history = this.#historyOf(plan)
-    const failure = { at: clock.now(), servedFor, retry: judgeRetry(problem.code), problem, random: random() }
+    const failure = {
+      at: clock.now(),
+      wall: clock.wall(),
+      servedFor,
+      retry: judgeRetry(problem.code),
+      problem,
+      random: random(),
+    }
     history.failures = recordFailure(history.failures, failure)
     log.warn({ slot: plan.slot, problem, servedFor }, 'engine failed')
   }
@@ -142,10 +152,14 @@ export class Roster {
     for (const history of this.#history.values()) history.failures = []
   }
 
-  /** An order starts at once what only waits; it does not make a pointless start a sensible one. */
+  /** An order starts at once what only waits. What seemed pointless to try is tried once more, but not in a row. */
   forgive(group: string): void {
-    for (const history of this.#history.values())
-      if (toGroup(history.plan.owner) === group && history.failures.at(-1)?.retry !== 'never') history.failures = []
+    for (const history of this.#history.values()) {
+      const last = history.failures.at(-1)
+      if (toGroup(history.plan.owner) !== group || !last) continue
+      const isPointless = last.retry === 'never' || last.retry === 'host'
+      if (!isPointless || this.#deps.clock.now() - last.at >= triedJustNow) history.failures = []
+    }
   }
 
   #enrol(life: EngineLife, plan: EnginePlan): void {

@@ -60,6 +60,8 @@ export function startFleet(deps: FleetDeps): Fleet {
   const wake = computed(() => [
     poke.value,
     desk.generation.value,
+    desk.judged.value,
+    desk.conflict(),
     deps.inventory.value,
     book.problem.value,
     readFiles(book, planner.filesOf),
@@ -138,6 +140,8 @@ function createParts(deps: FleetDeps, clock: Clock, ending: AbortSignal) {
     resolve: (ask) => planner.resolve(ask, 'broker'),
     whenCounted: () => whenCounted(deps.inventory, ending),
     isSameAsk: planner.isSameAsk,
+    differences: planner.differences,
+    filesOf: planner.filesOf,
     engines: computed(() => summarize(roster)),
     forgive: () => roster.forgive('node'),
     abort: ending,
@@ -188,13 +192,14 @@ function toConfigured(config: Config, bootId: string, clock: Clock): Wish | unde
   return { kind: 'run', ask: { model }, at: clock.wall(), bootId }
 }
 
-function summarize(roster: Roster): { alive: boolean; starting: boolean } {
+function summarize(roster: Roster): { alive: boolean; starting: boolean; ending: boolean } {
   const phases = roster.members.value
     .filter(isOfNode)
     .map((one) => ({ phase: one.life.phase.value, parked: one.parked }))
   const serves = phases.some((one) => one.phase === 'serving')
   return {
     alive: phases.some((one) => one.phase !== 'gone'),
+    ending: phases.some((one) => one.phase === 'ending'),
     starting: !serves && phases.some((one) => !one.parked && (one.phase === 'launching' || one.phase === 'loading')),
   }
 }

@@ -91,3 +91,10 @@ export function pickValid(
     ...(stored.gpuCount !== undefined && { gpuCount: stored.gpuCount }),
   }
 }
+
+/** What runs, or would run if it had not been stopped. */
+export function pickCurrent({ broker, configuration }: Wishes): Ask | undefined {
+  if (broker?.kind === 'run') return broker.ask
+  if (broker?.kind === 'stop' && broker.over) return broker.over
+  return configuration?.kind === 'run' ? configuration.ask : undefined
+}

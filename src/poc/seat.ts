@@ -99,9 +99,7 @@ export function startSeat(upstream: Upstream, deps: SeatDeps): Seat {
     if (!round || upstream.state.peek() !== 'serving' || !groupOf(round, upstream.slot)) return
     const known = state.peek()
     if (known.kind === 'mining' && known.roundId === round.id) return look(round, known)
-    if (known.kind === 'refused' && known.roundId === round.id) return
-    if (known.kind === 'failing' && known.roundId === round.id && deps.clock.now() < known.notBefore) return
-    await tell(round)
+    if (!isAnswered(known, round, deps.clock.now())) await tell(round)
   }
 
   const wake = computed(() => `${upstream.state.value} ${deps.round.value?.id ?? ''}`)
@@ -116,9 +114,7 @@ export function startSeat(upstream: Upstream, deps: SeatDeps): Seat {
       inTurn(async () => {
         const failed = await sendStop(upstream, deps)
         taken = undefined
-        const known = state.peek()
-        // What it refused it is not asked again.
-        if (known.kind !== 'refused' || known.roundId !== deps.round.peek()?.id) state.value = { kind: 'idle' }
+        state.value = judgeHushed(state.peek(), deps.round.peek())
         return failed
       }),
     ended,
@@ -138,6 +134,14 @@ function judgeTold(
   const failures = before.kind === 'failing' && before.roundId === roundId ? before.failures + 1 : 1
   return failing(roundId, describeProblem('poc-init-failed', evidence), failures, now)
 }
+
+/** It has refused this round, or is asked again later. */
+const isAnswered = (known: SeatState, round: Round, now: number): boolean =>
+  (known.kind === 'refused' || (known.kind === 'failing' && now < known.notBefore)) && known.roundId === round.id
+
+/** What it refused it is not asked again. */
+const judgeHushed = (known: SeatState, round: Round | undefined): SeatState =>
+  known.kind === 'refused' && known.roundId === round?.id ? known : { kind: 'idle' }
 
 function judgeLook({ port }: Upstream, known: Mining, seen: Seen, now: number): SeatState {
   const { roundId, growth } = known
