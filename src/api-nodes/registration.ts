@@ -1,5 +1,5 @@
 // One API node: look at what it lists, post only what differs, look again; the loop that keeps it so and the state it holds.
-import { signal, type ReadonlySignal, type Signal } from '@preact/signals-core'
+import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { RegistrationBody } from '../config/registration-json.ts'
 import { onAbort } from '../core/abort.ts'
@@ -84,6 +84,19 @@ export class Registration {
       before = gate
     }
     watch(this.#deps.gate, see, abort)
+    const usable = computed(() => this.#isUsable())
+    watch(usable, (isUsable) => isUsable || this.#forgetFailed(), abort)
+  }
+
+  /** As far as we know: only then it says something that an API node cannot use us. */
+  #isUsable(): boolean {
+    return this.#deps.serving.value && this.#deps.gate.value === 'open'
+  }
+
+  /** Without an engine or a tunnel it is no wonder, and what the API node said before says nothing of the time after. */
+  #forgetFailed(): void {
+    this.#seenFailed = 0
+    if (this.#view.peek().problem?.code === 'node-seen-failed') this.#set({}, undefined)
   }
 
   /** @returns ms until the next round */
@@ -155,7 +168,7 @@ export class Registration {
     this.#posts = 0
     this.#survived = undefined
     const verified = { phase: 'registered' as const, lastVerified: this.#now() }
-    const isFailed = listed?.status === 'FAILED' && serving.peek()
+    const isFailed = listed?.status === 'FAILED' && this.#isUsable()
     this.#seenFailed = isFailed ? this.#seenFailed + 1 : 0
     const isLeft = this.#isLeft()
     const isBack = isLeft && (await this.#enable(listed, abort))

@@ -110,13 +110,28 @@ test('a tunnel that comes back is followed by a look at the record', async () =>
 
 test('a node that the broker sees as failed while an engine serves is told so, with its reason', async () => {
   const node = await rehearse()
-  const { part, view } = await startPart([node])
+  const tunnel = signal<TunnelState>('up')
+  const { part, serving, view } = await startPart([node], { tunnelFor: () => tunnel })
   await eventually('registered', () => view()?.phase === 'registered')
   const state = node.world.nodes.get('0042')?.state
   Object.assign(state ?? {}, { current_status: 'FAILED', failure_reason: 'health answered 502' })
   await eventually('a problem', () => view()?.problem?.code === 'node-seen-failed')
   expect(view()?.problem?.evidence).toContain('health answered 502')
   expect(part.status.value.health).toBe('degraded')
+  // Without an engine or a tunnel it is only a symptom, and what was said before counts for nothing afterwards.
+  const looks = () => node.world.calls.filter(({ method }) => method === 'GET').length
+  for (const [spoil, mend] of [
+    [() => (serving.value = false), () => (serving.value = true)],
+    [() => (tunnel.value = 'waiting'), () => (tunnel.value = 'up')],
+  ] as const) {
+    spoil()
+    expect(view()?.problem).toBeUndefined()
+    const before = looks()
+    await eventually('it looks three times more', () => looks() >= before + 3)
+    expect(view()?.problem).toBeUndefined()
+    mend()
+    await eventually('the problem again', () => view()?.problem?.code === 'node-seen-failed')
+  }
 })
 
 test('a node that an operator disabled stays disabled, and says so', async () => {
