@@ -69,7 +69,8 @@ export async function runDaemon(say: (line: string) => void): Promise<number> {
   systemd.ready()
   systemd.feedWatchdog(() => node.checkAlive())
   void keepCompiled(abort.signal)
-  const ending = await whenEnding({ node, loaded, signals, systemd, log, abort: abort.signal })
+  const missedState = place.trouble === undefined ? undefined : config.host.stateDir
+  const ending = await whenEnding({ node, loaded, signals, systemd, missedState, log, abort: abort.signal })
   abort.abort()
   log.info({ intent: ending.intent }, `ending: ${ending.why}`)
   // DRAIN_TIMEOUT and ENGINE_STOP_TIMEOUT may be longer than what TimeoutStopSec= leaves for them.

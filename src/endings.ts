@@ -1,12 +1,13 @@
 // Every way in which a run of the daemon ends, as one race; the first cause wins.
 import { signal, type ReadonlySignal } from '@preact/signals-core'
 import { renderFinding } from './config/finding.ts'
-import type { Startable } from './config/last-good.ts'
+import { problemsOfNext, type Startable } from './config/last-good.ts'
 import { loadConfig } from './config/load.ts'
 import { type ConfigWatch, whenConfigChanged } from './config/watch-files.ts'
 import type { Intent } from './core/intent.ts'
 import type { Log } from './core/log.ts'
 import { until } from './core/watch.ts'
+import { whenStateBack } from './host/spare-state.ts'
 import type { Systemd } from './host/systemd.ts'
 import type { GonkaNode } from './main.ts'
 
@@ -36,6 +37,8 @@ type Context = {
   loaded: Startable
   signals: Signals
   systemd: Pick<Systemd, 'active' | 'intentOfJob'>
+  /** The state folder, where the state is not there: it was full or read-only. */
+  missedState?: string | undefined
   log: Log
   abort: AbortSignal
 }
@@ -50,6 +53,7 @@ export async function whenEnding(context: Context): Promise<Ending> {
       whenConfigured(inner),
       whenReclaimed(inner),
       whenHelperNeeded(inner),
+      whenStateMovesBack(inner),
     ])
   } finally {
     side.abort()
@@ -68,7 +72,7 @@ async function whenInterrupted({ signals, abort }: Context): Promise<Ending> {
   return { intent: 'stop', why: 'SIGINT', again: false }
 }
 
-/** A changed configuration is tried first: a bad one is told and changes nothing. SIGHUP asks at once. */
+/** A changed configuration is tried first: a bad one, or none any more, is told and changes nothing. SIGHUP asks at once. */
 async function whenConfigured(context: Context): Promise<Ending> {
   const { loaded, node, signals, abort, log } = context
   let { fingerprint } = loaded
@@ -91,8 +95,8 @@ async function whenConfigured(context: Context): Promise<Ending> {
         again: true,
       }
     if (next.kind === 'ok') node.showConfig(undefined)
-    if (next.kind === 'bad') {
-      for (const one of next.problems)
+    else {
+      for (const one of problemsOfNext(next))
         log.error({ finding: renderFinding(one) }, 'changed configuration is bad: running on as before')
       node.showConfig(next)
     }
@@ -121,6 +125,14 @@ async function whenHelperNeeded({ node, systemd, abort }: Context): Promise<Endi
   if (!systemd.active) return never()
   await until(node.needsHelper, (needed) => needed, abort).catch(never)
   return { intent: 'restart', why: 'the model volume appeared: `gonka-node prepare` mounts it', again: true }
+}
+
+/** What we hold open lies in the spare folder: only the next daemon can move it, and finds everything else as it is. */
+async function whenStateMovesBack({ missedState, abort }: Context): Promise<Ending> {
+  if (missedState === undefined) return never()
+  await whenStateBack(missedState, { abort })
+  if (abort.aborted) return never()
+  return { intent: 'restart', why: 'the state folder can be written again: its state moves back', again: true }
 }
 
 /** A way to end that did not happen. */

@@ -67,7 +67,7 @@ export type GonkaNode = {
   readonly notice: ReadonlySignal<Notice | undefined>
   /** The model volume appeared, unmounted, after our start. */
   readonly needsHelper: ReadonlySignal<boolean>
-  /** A changed configuration that is bad is shown while we run on; undefined: it was put right. */
+  /** A changed configuration that is bad or gone is shown while we run on; undefined: it was put right. */
   showConfig(changed: Startable | undefined): void
   /** For the watchdog: what is broken, if anything. */
   checkAlive(): string | undefined

@@ -5,7 +5,7 @@ import type { ApiNodesDeps, TunnelState } from './api-nodes/api-nodes.ts'
 import { configPart } from './config/config-part.ts'
 import type { EngineConfig, ProfileName } from './config/engine.ts'
 import type { Given } from './config/given.ts'
-import type { Startable } from './config/last-good.ts'
+import { problemsOfNext, type Startable } from './config/last-good.ts'
 import { listWritten } from './config/named-paths.ts'
 import type { Config } from './config/schema.ts'
 import type { Component } from './core/component.ts'
@@ -29,7 +29,7 @@ import type { Models } from './models/models.ts'
 import { judgePaired, pairServers } from './tunnel/pairing.ts'
 import type { Tunnels } from './tunnel/tunnels.ts'
 
-/** The configuration as a part: `show` puts a changed, bad one on it while we run on. */
+/** The configuration as a part: `show` puts a changed one that is bad or gone on it while we run on. */
 export function startConfigPart(loaded: Startable): Component & { show(changed: Startable | undefined): void } {
   const shown = signal(loaded)
   const startedAt = new Date()
@@ -37,8 +37,9 @@ export function startConfigPart(loaded: Startable): Component & { show(changed: 
     name: 'config',
     status: computed(() => configPart(shown.value).status.value),
     show(changed) {
-      const isBad = changed?.kind === 'bad' && 'config' in loaded
-      shown.value = isBad ? { ...loaded, kind: 'last-good', problems: changed.problems, savedAt: startedAt } : loaded
+      const isBad = (changed?.kind === 'bad' || changed?.kind === 'missing') && 'config' in loaded
+      const problems = isBad ? problemsOfNext(changed) : []
+      shown.value = isBad ? { ...loaded, kind: 'last-good', problems, savedAt: startedAt } : loaded
     },
     end: async () => {},
   }

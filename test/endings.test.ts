@@ -1,6 +1,6 @@
 // Why a run of the daemon ends, as far as it decides that itself.
 import { spawn } from 'node:child_process'
-import { chmod, rename, writeFile } from 'node:fs/promises'
+import { chmod, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
@@ -71,6 +71,14 @@ test.each([
   expect(await run.next(2)).toEqual({ shown: [] })
   await run.write(`${good}MAX_CONCURRENT=7\n`)
   expect(await run.next(3)).toMatchObject({ ended: { intent: 'restart', why: 'the configuration changed' } })
+})
+
+test('a file that is deleted is shown, ends nothing, and is fine again when it is back', async () => {
+  const run = await running('systemd')
+  await rm(run.file)
+  expect(await run.next(1)).toEqual({ shown: ['missing'] })
+  await run.write(good)
+  expect(await run.next(2)).toEqual({ shown: [] })
 })
 
 test('without systemd nobody would open the file, or mount the volume: it is shown, and we run on', async () => {

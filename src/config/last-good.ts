@@ -73,7 +73,7 @@ function fallBack(loaded: Exclude<Loaded, { kind: 'ok' }>, kept: Kept, machine: 
       kind: 'last-good',
       config,
       origins: originsOf(given),
-      problems: loaded.kind === 'bad' ? loaded.problems : [gone(loaded.path)],
+      problems: problemsOfNext(loaded),
       savedAt: new Date(kept.savedAt),
       places: loaded.places,
       fingerprint: loaded.fingerprint,
@@ -92,6 +92,10 @@ function* candidates(kept: Kept, now: Given): Generator<Given> {
   yield new Map([...stored, ...environment])
   yield new Map([...stored, ...environment.filter(([name]) => /^(STATE|RUNTIME)_DIRECTORY$/.test(name))])
 }
+
+/** What is wrong with a configuration that cannot be used. */
+export const problemsOfNext = (next: Exclude<Loaded, { kind: 'ok' }>): readonly Finding[] =>
+  next.kind === 'bad' ? next.problems : [gone(next.path)]
 
 const gone = (path: string): Finding => ({
   where: path,

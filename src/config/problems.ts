@@ -16,8 +16,9 @@ export const configProblems = {
     remedy: 'write a text file of less than 1 MB in its place',
   },
   'config-missing': {
-    title: 'there is no configuration yet',
-    remedy: 'write the env file; the node notices it and starts',
+    title: 'there is no env file',
+    remedy:
+      'write the env file; the node notices it, and runs on the last good configuration until then, where it had one',
   },
   'config-not-saved': {
     title: 'the configuration could not be kept as the last good one',

@@ -12,7 +12,8 @@ export const hostProblems = {
   },
   'state-unwritable': {
     title: 'the state folder cannot be written',
-    remedy: 'free space on its disk, mount it read-write, and let the service user own STATE_DIRECTORY',
+    remedy:
+      'free space on its disk, mount it read-write, and let the service user own STATE_DIRECTORY; it is looked at every 10 s, and the daemon moves back by itself',
   },
   'path-unwritable': {
     title: 'a folder of the settings cannot be written',

@@ -1,8 +1,9 @@
 // A state disk that is full or read-only must not cost the node: its state is then kept in the runtime folder, which outlives
-// a restart of the daemon. Lives are never moved: the other folder gets links to them, so that each is adopted where it is.
+// a restart of the daemon, and moves back with the one that follows the first look that finds the disk well. Lives are never moved: the other folder gets links to them, so that each is adopted where it is.
 import type { Dirent } from 'node:fs'
 import { cp, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Clock, systemClock } from '../core/clock.ts'
 import { codeOf, messageOf } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 
@@ -28,6 +29,23 @@ export async function pickStatePlace(at: { stateDir: string; runDir: string; log
   if ((await tryWriting(spare)) !== undefined) return { folder: stateDir, trouble }
   await carryOver(stateDir, spare, log)
   return { folder: spare, trouble: `${trouble}; state is kept in ${spare} until a reboot` }
+}
+
+/** ms; twice in a row, so that a disk that fills up at once again does not start us over and over. */
+export const stateLooks = { every: 10_000, again: 2000 }
+
+/** Resolves once the state folder can be written again, for the next daemon to move back; or with `abort`. Never rejects. */
+export async function whenStateBack(
+  stateDir: string,
+  { abort, looks = stateLooks, clock = systemClock }: { abort: AbortSignal; looks?: typeof stateLooks; clock?: Clock },
+): Promise<void> {
+  const isBack = async () => (await tryWriting(stateDir)) === undefined
+  while (!abort.aborted) {
+    await clock.wait(looks.every, abort)
+    if (!(await isBack())) continue
+    await clock.wait(looks.again, abort)
+    if (await isBack()) return
+  }
 }
 
 async function tryWriting(folder: string): Promise<string | undefined> {

@@ -26,7 +26,12 @@ export type MachineRoot = {
   /** GPU state shared by engines and nvidia-smi; its file `knobs` turns the GPUs' knobs. */
   gpuState: string
   frps: { program: string; real: boolean; config: string }
+  /** What systemd sets besides the file: without it the daemon must not fall back to the folders of a real one. */
+  folders: Readonly<Record<string, string>>
 }
+
+/** Of a unit; all that a daemon without a configuration writes to. */
+const folderVariables = ['STATE_DIRECTORY', 'RUNTIME_DIRECTORY', 'LOG_DIR']
 
 /** Where the outside world is; `host` is the frp server's. */
 type Places = { ports: Ports; host: string; metadataUrl: string }
@@ -80,6 +85,7 @@ export async function writeMachine(wishes: MachineWishes, { ports, host, metadat
     socket: path('run/control.sock'),
     gpuState,
     frps: { ...frps, config: path('frps.toml') },
+    folders: Object.fromEntries(folderVariables.map((name) => [name, variables[name] ?? ''])),
   }
 }
 

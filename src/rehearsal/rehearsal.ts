@@ -11,8 +11,8 @@ export interface Rehearsal extends Outside {
 
 export async function startRehearsal(options: OutsideOptions): Promise<Rehearsal> {
   const outside = await startOutside(options)
-  const { envFile, folder } = outside.machine
-  const daemon = startDaemon({ envFile, logFile: join(folder, 'log', 'gonka-node.log') })
+  const { envFile, folder, folders } = outside.machine
+  const daemon = startDaemon({ envFile, logFile: join(folder, 'log', 'gonka-node.log'), environment: folders })
   return {
     ...outside,
     daemon,

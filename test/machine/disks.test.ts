@@ -36,7 +36,7 @@ const problemsOf = (parts: readonly PartStatus[]): string[] =>
 // Mounting one needs root.
 describe.skipIf(!isRoot)('a bad disk (as root)', () => {
   test.each(['full', 'read-only'])(
-    'a state disk that is %s at boot costs no engine and no registration',
+    'a state disk that is %s at boot costs no engine and no registration, and the state moves back once it is well',
     async (how) => {
       const world = await startWorld({ gpus: 1, start: false })
       const path = mount(world, 'state', how === 'full' ? 'mode=750' : 'ro')
@@ -51,6 +51,12 @@ describe.skipIf(!isRoot)('a bad disk (as root)', () => {
       world.start()
       await world.untilRegistered()
       expect((await world.engines()).map(({ pid }) => pid)).toEqual([before?.pid])
+      if (how === 'full') rmSync(join(path, 'filler'))
+      else execFileSync('mount', ['-o', 'remount,rw', path])
+      await world.untilPart('identity', 'has its state back', (one) => one.health === 'ok', 45_000)
+      await world.untilRegistered()
+      expect((await world.engines()).map(({ pid }) => pid)).toEqual([before?.pid])
+      expect(existsSync(join(path, 'identity.json'))).toBe(true)
       expect(await world.kill('SIGTERM')).toBe(0)
       await world.untilNoProcess()
     },

@@ -106,6 +106,11 @@ test('a bad edit takes nothing from an earning node, not even with a restart, an
   await world.writeEnv(good)
   await world.untilPart('config', 'is fine again', ({ health }) => health === 'ok')
   await earns()
+  await rm(world.machine.envFile)
+  expect(await world.untilProblem('config', 'config-missing')).toMatchObject({ health: 'degraded' })
+  await earns()
+  await world.writeEnv(good)
+  await world.untilPart('config', 'is fine once more', ({ health }) => health === 'ok')
 
   for (const bad of [Buffer.alloc(10_000_000, 'A=1\n'), good.slice(0, good.indexOf('API_NODES') + 12)]) {
     await world.writeEnv(bad)

@@ -1,11 +1,13 @@
 // `npm start`: the rehearsal as a person and a program use it.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
+import type { NodeStatus } from '../../src/api/status.ts'
+import { ask } from '../../src/cli/socket-client.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
 import { killProcesses, listProcessesOf } from './processes.ts'
@@ -70,6 +72,17 @@ test('with --json one line tells where everything is; Ctrl-C ends every process,
       state && all.filter(({ argv }) => argv.includes('--tensor-parallel-size 2') && !argv.startsWith('/')).length >= 2
     )
   })
+  // The next daemon finds neither a file nor folders in it: it must not take those of a real node.
+  await rm(join(at.root, 'gonka-container.env'))
+  process.kill(at.pid, 'SIGKILL')
+  await eventually(
+    'the next daemon runs on its last good configuration',
+    async () => {
+      const { pid, parts } = await ask<NodeStatus>(at.socket, 'GET /status')
+      return pid !== at.pid && parts.find(({ name }) => name === 'config')?.problem?.code === 'config-missing'
+    },
+    30_000,
+  )
   const ended = exitOf(child)
   child.kill('SIGINT')
   expect(await ended).toBe(0)

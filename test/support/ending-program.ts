@@ -28,7 +28,15 @@ const ended = whenEnding({
   node: {
     notice: signal<Notice | undefined>(undefined),
     needsHelper,
-    showConfig: (one) => say({ shown: one && 'problems' in one ? one.problems.map(({ code }) => code ?? 'bad') : [] }),
+    showConfig: (one) =>
+      say({
+        shown:
+          one?.kind === 'missing'
+            ? ['missing']
+            : one && 'problems' in one
+              ? one.problems.map(({ code }) => code ?? 'bad')
+              : [],
+      }),
   },
   loaded: await loadConfig(JSON.parse(places) as ConfigPlaces),
   signals,
