@@ -49,6 +49,8 @@ export function finishRemains({ record, spec, problem: cause, deps, clock }: Rem
     phase,
     progress: signal({}),
     problem,
+    cause: signal(cause),
+    since: signal(new Date(clock.wall())),
     pid: undefined,
     adopted: true,
     get logPath() {

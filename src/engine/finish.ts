@@ -15,6 +15,8 @@ import type { Upstream } from './upstream.ts'
 
 /** A loading vLLM loses SIGTERM, and took 11 s to honour SIGINT (facts/vllm.md 2.9). */
 const longestLoadingPatience = 15_000
+/** What is known to be hung has nothing to drain, and each second of it is one in which nothing is computed. */
+const hungPatience = 5000
 
 export type FinishParts = {
   body: Body
@@ -37,7 +39,7 @@ export async function finish(parts: FinishParts, end: End, wasServing: boolean):
     await Promise.race([idle, body.exited])
   }
   const segments = await findSegments(await body.pids())
-  await endBody(parts, wasServing)
+  await endBody(parts, wasServing, end.why === 'stuck' && end.problem.code === 'engine-hung')
   const life = { segments, from: Date.parse(body.record.launchedAt), to: clock.wall() }
   const swept = await sweepSegments(life).catch((error: unknown) => {
     deps.log.warn({ why: messageOf(error) }, 'shared memory not swept')
@@ -48,8 +50,12 @@ export async function finish(parts: FinishParts, end: End, wasServing: boolean):
 }
 
 /** What survives SIGKILL is tried again for ever: as long as it lives, its GPUs are not free. */
-async function endBody({ body, deps, clock, problem }: FinishParts, wasServing: boolean): Promise<void> {
-  const patience = deps.times.stop
+async function endBody(
+  { body, deps, clock, problem }: FinishParts,
+  wasServing: boolean,
+  isHung: boolean,
+): Promise<void> {
+  const patience = isHung ? Math.min(deps.times.stop, hungPatience) : deps.times.stop
   const gently = wasServing
     ? ({ signal: 'SIGTERM', patience } as const)
     : ({ signal: 'SIGINT', patience: Math.min(patience, longestLoadingPatience) } as const)

@@ -61,6 +61,10 @@ export interface EngineLife {
   readonly progress: ReadonlySignal<Progress>
   /** What is wrong right now: it serves and says that it cannot; it ends and its processes or its GPU memory stay. */
   readonly problem: ReadonlySignal<Problem | undefined>
+  /** Why it ends or has ended, where nobody asked for it; known while it still ends. */
+  readonly cause: ReadonlySignal<Problem | undefined>
+  /** When it came into the phase that it is in, or was parked. */
+  readonly since: ReadonlySignal<Date>
   /** Of vLLM's API server (of its keeper where the kernel does not tell children); undefined before and after it runs. */
   readonly pid: number | undefined
   readonly adopted: boolean
@@ -129,9 +133,8 @@ export function startEngine(spec: EngineSpec, deps: EngineDeps): EngineLife {
 
 /**
  * Every engine of an earlier daemon that lives, loading ones included; one whose leader died while orphans live comes back,
- * too, and ends by itself. Of dead ones
- * the log stays, and a life that ends when their GPU memory is back. One that nothing is known of (its folder was deleted) is ended: the
- * same model would be loaded beside it.
+ * too, and ends by itself. Of dead ones the log stays, and a life that ends when their GPU memory is back. One that nothing is
+ * known of (its folder was deleted) is ended: the same model would be loaded beside it.
  * @throws where an engine may live that is not adopted (no descriptor left, a folder that cannot be listed, a record that cannot
  * be read, a process that does not end): ask again, and launch nothing
  */

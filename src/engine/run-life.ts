@@ -1,4 +1,6 @@
 // Holds the state of one engine life: the only place that assigns its phase's view to the data path (`upstream.state`).
+import { stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { computed, signal } from '@preact/signals-core'
 import type { Problem } from '../api/status.ts'
 import type { Body } from '../core/body.ts'
@@ -38,13 +40,13 @@ const boundLogEvery = 60_000
 const guardEvery = 5000
 
 type Ended = { end: End; problem?: Problem }
-type Four = [AbortController, AbortController, AbortController, AbortController]
 
 export function runLife(given: LifePlan): EngineLife {
   const { id, spec, deps } = given
   const plan = { ...given, deps: { ...deps, times: deps.timesOf?.(spec.owner) ?? deps.times } }
   const state = createState(plan)
-  const [stop, hurry, leave, letGo] = [1, 2, 3, 4].map(() => new AbortController()) as Four
+  const [stop, hurry] = [new AbortController(), new AbortController()]
+  const [leave, letGo] = [new AbortController(), new AbortController()]
   const held: Held = {}
   const ask = { stop: stop.signal, hurry: hurry.signal, leave: leave.signal, letGo: letGo.signal }
   const ended = run(plan, state, ask, held)
@@ -55,6 +57,8 @@ export function runLife(given: LifePlan): EngineLife {
     phase: state.phase,
     progress: state.progress,
     problem: computed(() => state.problem.value ?? pickUnwell(state)),
+    cause: state.cause,
+    since: state.since,
     get pid() {
       const keeper = held.body?.record.pid
       // It stays the same for the whole life, and is asked for with every status.
@@ -88,7 +92,7 @@ export function runLife(given: LifePlan): EngineLife {
   }
 }
 
-function createState({ id, spec }: LifePlan) {
+function createState({ id, spec, clock }: LifePlan) {
   const { slot, port, model, hasPoc } = spec
   return {
     phase: signal<Phase>('launching'),
@@ -97,6 +101,8 @@ function createState({ id, spec }: LifePlan) {
     /** Of its end. */
     problem: signal<Problem | undefined>(undefined),
     unwell: signal<Problem | undefined>(undefined),
+    cause: signal<Problem | undefined>(undefined),
+    since: signal(new Date(clock.wall())),
     upstream: new Upstream({ id, slot, port, model, hasPoc, state: 'loading' }),
   }
 }
@@ -117,6 +123,8 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<
   const over = new AbortController()
   const view = computed(() => toUpstreamState(state))
   watch(view, (value) => void (state.upstream.state.value = value), over.signal)
+  const shown = computed(() => `${state.phase.value} ${state.parked.value}`)
+  watch(shown, () => void (state.since.value = new Date(plan.clock.wall())), over.signal)
   watch(state.unwell, (problem) => problem && log.warn({ problem }, 'engine is out of rotation'), over.signal)
   watch(state.phase, (phase) => log.info({ phase, slot: spec.slot, model: spec.model }, 'engine phase'), over.signal)
   try {
@@ -132,6 +140,7 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<
     () => true,
     () => false,
   )
+  void served.then((yes) => (yes && held.body ? noteServing(held.body.record.folder, plan, state) : undefined))
   void boundLogs(held.body.logPath, plan, over.signal)
   void guardRecord(held.body, plan, over.signal)
   const end = await liveThroughBugs({ ...plan, log, body: held.body, held }, state, ask)
@@ -159,7 +168,10 @@ async function liveThroughBugs(
         return await live(body, ask, {
           phase: state.phase,
           serve: (abort) => quietly(serve(parts, abort)),
-          finish: async (end, wasServing) => (held.memory = await finish(parts, end, wasServing)),
+          finish: async (end, wasServing) => {
+            void tellCause(end, { logPath: body.logPath, lines: wasServing ? 300 : 2000 }, state)
+            return (held.memory = await finish(parts, end, wasServing))
+          },
         })
       } catch (error) {
         log.error({ err: error }, 'bug in the life of an engine; it is taken up again')
@@ -168,6 +180,25 @@ async function liveThroughBugs(
     }
   } finally {
     await client.close()
+  }
+}
+
+/** Memory may take minutes to come back: whoever waits for the end reads at once why it ends. */
+async function tellCause(end: End, from: { logPath: string; lines: number }, { cause }: State): Promise<void> {
+  if ('problem' in end) cause.value = end.problem
+  else if (end.why === 'exited')
+    cause.value = await explainExit(from.logPath, end.code, from.lines).catch(() => undefined)
+}
+
+/** The daemon that adopts it says since when it serves, too. */
+async function noteServing(folder: string, { adopted }: LifePlan, { phase, parked, since }: State): Promise<void> {
+  const mark = join(folder, 'serving')
+  try {
+    const known = adopted ? await stat(mark).catch(() => undefined) : undefined
+    if (!known) return await writeFile(mark, '')
+    if (phase.peek() === 'serving' && !parked.peek()) since.value = known.mtime
+  } catch {
+    // Its folder is gone, or its disk is full: then it is the time at which it was found.
   }
 }
 

@@ -180,6 +180,7 @@ export class LaunchDesk implements LaunchEvents {
       (idle) => void (idle ? this.#idleSince.set(id, clock.now()) : this.#idleSince.delete(id)),
       over.signal,
     )
+    watch(life.cause, (cause) => cause && this.#fail(id, cause), over.signal)
     watch(
       life.phase,
       (phase) => {
@@ -189,6 +190,14 @@ export class LaunchDesk implements LaunchEvents {
       },
       over.signal,
     )
+  }
+
+  /** It still ends, and has failed already: whoever looks is told so, and why. */
+  #fail(id: string, cause: Problem): void {
+    const { records } = this.#deps
+    const state = records.get(id)?.state
+    if (state !== 'ready' && state !== 'bootstrapping') return
+    records.change(id, { error: describeProblem(cause), diagnosis: toDiagnosis(cause) })
   }
 
   ended(id: string, problem: Problem | undefined): void {
@@ -241,10 +250,11 @@ export class LaunchDesk implements LaunchEvents {
     const failed = record.state === 'stopping' ? undefined : problem
     const state = failed ? 'failed' : 'stopped'
     log.info({ launch: id, state, ...(failed && { problem: failed }) }, 'launch')
-    const { queued: _, ...rest } = record
+    const { queued: _, diagnosis: __, ...rest } = record
     records.replace({
       ...rest,
       state,
+      error: null,
       ...(failed && { error: describeProblem(failed), diagnosis: toDiagnosis(failed) }),
     })
   }

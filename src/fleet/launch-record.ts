@@ -82,7 +82,7 @@ export function describeProblem({ code, title, evidence, remedy }: Problem): str
 /** @param wall the time now, ms; `progress.seconds` counts on by it whenever it is read */
 export function toLaunchResponse(record: LaunchRecord, news: LaunchNews | undefined, wall: () => number) {
   const { request } = record
-  const diagnosis = record.diagnosis ?? (news?.problem && toDiagnosis(news.problem))
+  const diagnosis = news?.problem ? toDiagnosis(news.problem) : record.diagnosis
   const { name, ttl_seconds, idle_stop_seconds } = request
   const state = news?.ending && record.state !== 'stopping' ? ('stopping' as const) : record.state
   return {

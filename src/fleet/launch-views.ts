@@ -96,7 +96,8 @@ export function describeLaunches(
 }
 
 /** It ends, and something does not let it: its GPUs are nobody's. */
-const isHeldUp = ({ state, diagnosis }: LaunchResponse): boolean => state === 'stopping' && diagnosis !== undefined
+const isHeldUp = ({ state, diagnosis }: LaunchResponse): boolean =>
+  state === 'stopping' && (diagnosis?.code === 'gpu-memory-kept' || diagnosis?.code === 'engine-unkillable')
 
 function toPart(one: LaunchResponse): PartStatus {
   const health: Health = one.state === 'ready' ? 'ok' : isHeldUp(one) ? 'degraded' : 'starting'

@@ -65,7 +65,7 @@ export function startFleet(deps: FleetDeps): Fleet {
     deps.inventory.value,
     book.problem.value,
     readFiles(book, planner.filesOf),
-    roster.members.value.map(({ life }) => [life.phase.value, life.problem.value]),
+    roster.members.value.map(({ life }) => [life.phase.value, life.problem.value, life.cause.value]),
     records.all.value,
     records.problem.value,
     launches.files.value.map((one) => one.value.kind),

@@ -12,7 +12,7 @@ type Wait = Extract<Step, { do: 'wait' }>
 export function toEngineView({ life, plan, parked, restarts }: Member): EngineView {
   const phase = life.phase.value
   const { stage, percent } = life.progress.value
-  const problem = life.problem.value
+  const problem = life.problem.value ?? (phase === 'ending' ? life.cause.value : undefined)
   const { pid } = life
   return {
     id: life.id,
@@ -25,7 +25,7 @@ export function toEngineView({ life, plan, parked, restarts }: Member): EngineVi
     ...(percent !== undefined && { percent }),
     ...(pid !== undefined && { pid }),
     adopted: life.adopted,
-    since: life.startedAt.toISOString(),
+    since: life.since.value.toISOString(),
     restarts,
     logPath: life.logPath,
     ...(problem && { problem }),
@@ -122,7 +122,7 @@ function describeServing({ planned, views }: FleetFacts): { health: Health; summ
   const serving = views.filter(isWell)
   const wanted = Math.max(planned?.instances ?? 0, serving.length)
   const summary = `${serving.length} of ${wanted} engines serve ${planned?.model ?? serving[0]?.model ?? 'a model'}`
-  const absent = views.filter((one) => !isWell(one) && one.phase !== 'ending')
+  const absent = views.filter((one) => !isWell(one) && (one.phase !== 'ending' || one.problem))
   if (serving.length >= wanted) return { health: 'ok', summary }
   const rest = absent.map((one) => `engine ${one.slot} ${describeEngine(one)}`).join(', ')
   const problem = absent.find((one) => one.problem)?.problem ?? fleetProblem('engines-missing', rest || summary)
@@ -147,7 +147,7 @@ function describeEngine(view: EngineView): string {
     case 'parked':
       return 'is parked'
     case 'ending':
-      return 'is ending'
+      return view.problem ? `is ending: ${view.problem.title}` : 'is ending'
     case 'gone':
       return 'is gone'
   }

@@ -169,8 +169,10 @@ test('the next daemon adopts an engine that serves', async () => {
   const bed = await engineBed()
   const life = start(bed)
   await whenPhase(life, 'serving')
+  await eventually('it is noted', () => existsSync(join(bed.deps.livesFolder, life.id, 'serving')))
   life.leave()
   expect((await life.ended).end).toEqual({ why: 'left' })
+  const left = Date.now()
   const [adopted, ...others] = await adoptEngines(bed.deps.livesFolder, bed.deps)
   expect(others).toEqual([])
   if (!adopted) throw new Error('nothing adopted')
@@ -182,6 +184,7 @@ test('the next daemon adopts an engine that serves', async () => {
     spec: { ...bed.spec, env: expect.anything() },
   })
   await whenPhase(adopted, 'serving')
+  await eventually('since the daemon before', () => adopted.since.value.getTime() <= left)
   expect(await adopted.stop()).toEqual({ why: 'asked' })
   expect(alive(life.pid ?? 0)).toBe(false)
 })
@@ -216,14 +219,18 @@ test('what died while nobody looked leaves its log, with the reason told, and no
 })
 
 test('a hang with /health 200 is found, with the frozen counters as evidence', async () => {
-  const bed = await engineBed({ HANG_AFTER_MS: '300', TOKEN_MS: '20' }, { hangGrace: 800, stop: 500 })
+  // Patience for what drains would outlast the test.
+  const bed = await engineBed({ HANG_AFTER_MS: '300', TOKEN_MS: '20', DEAF: 'all' }, { hangGrace: 800, stop: 600_000 })
   const life = start(bed)
   await whenPhase(life, 'serving')
+  await eventually('since when', () => life.since.value.getTime() > life.startedAt.getTime())
   void fetch(`${life.upstream.origin}/v1/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ model: 'Test/Tiny', prompt: 'x', max_tokens: 10_000, stream: true }),
   }).catch(() => {})
+  await whenPhase(life, 'ending')
+  expect(life.cause.value?.code).toBe('engine-hung')
   const { end, problem } = await life.ended
   expect(end.why).toBe('stuck')
   expect(problem?.code).toBe('engine-hung')

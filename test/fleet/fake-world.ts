@@ -12,6 +12,7 @@ type FakeEngine = { id: string; spec: EngineSpec; phase: Phase; watchers: Set<Fa
 type FakeLife = {
   life: EngineLife
   problem: Signal<Problem | undefined>
+  cause: Signal<Problem | undefined>
   show: (phase: Phase, end?: { end: End; problem?: Problem }) => void
 }
 
@@ -64,8 +65,12 @@ export class FakeWorld {
 
   /** It crashed, and its GPU memory does not come back, which is a problem by now. */
   keepMemory(engine: FakeEngine): void {
+    const asked = engine.phase === 'ending'
     this.#set(engine, 'ending')
-    for (const one of engine.watchers) one.problem.value = keptProblem
+    for (const one of engine.watchers) {
+      if (!asked) one.cause.value = crashProblem
+      one.problem.value = keptProblem
+    }
   }
 
   memoryBack(engine: FakeEngine): void {
@@ -112,6 +117,7 @@ export class FakeWorld {
       state: 'loading',
     })
     const problem = signal<Problem | undefined>(undefined)
+    const cause = signal<Problem | undefined>(undefined)
     let parked = false
     const view = () => {
       const now = phase.peek()
@@ -128,6 +134,8 @@ export class FakeWorld {
       adopted,
       logPath: '/dev/null',
       startedAt: new Date(0),
+      since: signal(new Date(0)),
+      cause,
       park: () => {
         parked = true
         view()
@@ -157,6 +165,7 @@ export class FakeWorld {
     const watcher: FakeLife = {
       life,
       problem,
+      cause,
       show: (next, end) => {
         phase.value = next
         view()

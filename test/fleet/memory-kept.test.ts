@@ -29,11 +29,15 @@ test.for([
   async ([how, end]) => {
     const { world, launches, id, engine, clock, alive } = await ready()
     world.endsAtOnce = false
+    const before = launches.get(id)?.updated_at ?? ''
     if (how === 'was stopped') await launches.stop(id, { force: false, within: 1 })
     world.keepMemory(engine)
     clock.advance(3_600_000)
     await eventually('told', () => launches.get(id)?.diagnosis)
-    expect(launches.get(id)).toMatchObject({ state: 'stopping', error: null, diagnosis: { code: 'gpu-memory-kept' } })
+    // What has failed says so before it has ended.
+    expect(launches.get(id)).toMatchObject({ state: 'stopping', diagnosis: { code: 'gpu-memory-kept' } })
+    expect(launches.get(id)?.error?.startsWith('crashed: boom') ?? false).toBe(how === 'crashed')
+    expect((launches.get(id)?.updated_at ?? '') > before).toBe(true)
     expect(launches.status.value).toMatchObject({ health: 'degraded', problem: { code: 'gpu-memory-kept' } })
     await expect(launches.create(toAsk([0]))).rejects.toMatchObject({
       status: 409,

@@ -55,7 +55,9 @@ test('a launch has its GPU until its memory is back: after a stop, after a crash
   const held = `Requested GPUs are in use (gpu 0 -> ${first}, gpu 1 -> ${second})`
   const stillHeld = async () => {
     await looks(3)
-    for (const id of [first, second]) expect(await look(id)).toMatchObject({ state: 'stopping', error: null })
+    expect(await look(first)).toMatchObject({ state: 'stopping', error: null })
+    // What crashed says why before its memory is back.
+    expect(await look(second)).toMatchObject({ state: 'stopping', error: expect.stringMatching(/killed/i) as string })
     expect(await refused({})).toBe(held)
   }
   await stillHeld()

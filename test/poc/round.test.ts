@@ -4,8 +4,10 @@ import { expect, test } from 'vitest'
 import { pocGenerate, pocInit as schema } from '../../src/api/mlnode-poc.ts'
 import { Upstream } from '../../src/engine/upstream.ts'
 import { pickCallbackError } from '../../src/poc/callback-log.ts'
+import { describePoc, type SeatFacts } from '../../src/poc/describe.ts'
 import { judgeStatuses, pickEngine } from '../../src/poc/pick.ts'
-import { defaultPace, judgeDelivery, lookEvery } from '../../src/poc/progress.ts'
+import { describeProblem } from '../../src/poc/problems.ts'
+import { defaultPace, judgeDelivery, lookEvery, noDeliveries, noGrowth } from '../../src/poc/progress.ts'
 import { competes, groupOf, isGroupOf, type Round } from '../../src/poc/round.ts'
 import { judgeRequest, toEngineGenerate, toEngineInit } from '../../src/poc/translate.ts'
 import { model, pocInit } from './world.ts'
@@ -33,6 +35,22 @@ test('the groups of k engines are disjoint and together exactly the share of the
       expect(mined.sort((a, b) => a - b)).toEqual(asked)
     }),
   )
+})
+
+test('an engine that does not answer, or computes nothing, is not counted as one that mines', () => {
+  const seat = (slot: number, more: object, grewAt = 100_000): SeatFacts => ({
+    slot,
+    port: 5001 + slot,
+    serving: true,
+    deliveries: noDeliveries,
+    state: { kind: 'mining', roundId: 'r', growth: { ...noGrowth(grewAt), perSecond: 10 }, ...more },
+  })
+  const trouble = describeProblem('poc-status-unknown', 'engine 5002: no answer within 2 s')
+  const shared = { planned: undefined, roundAt: 0, relayed: false, saveFailure: undefined, pace: defaultPace }
+  const seats = [seat(0, {}), seat(1, { trouble }), seat(2, {}, 0)]
+  const view = describePoc({ ...shared, round: round(3), seats, now: 100_000 })
+  expect(view.summary).toBe('block 1000: 1 of 3 engines mine, 10.0 nonces/s')
+  expect(view).toMatchObject({ health: 'degraded', problem: { code: 'poc-status-unknown' } })
 })
 
 test('an engine beyond the plan gets no group', () => {
