@@ -11,12 +11,14 @@ export type Broker = {
   reconcileAll(): Promise<void>
 }
 
-export function startBroker(world: World): Broker {
+/** @param mine init of a node that should generate and does not */
+export function startBroker(world: World, mine: (entry: BrokerNode) => Promise<unknown>): Broker {
+  const reconcile = (one: BrokerNode) => reconcileOne(world, one, mine)
   const pollAll = async () => {
     await Promise.all([...world.nodes.values()].map((entry) => poll(world, entry)))
   }
   const reconcileAll = async () => {
-    await Promise.all([...world.nodes.values()].map((entry) => reconcile(world, entry)))
+    await Promise.all([...world.nodes.values()].map(reconcile))
   }
   every(world, world.options.pollMs, pollAll)
   every(world, world.options.reconcileMs, reconcileAll)
@@ -24,7 +26,7 @@ export function startBroker(world: World): Broker {
     pollAll,
     reconcileAll,
     trigger: (entry) => {
-      if (world.options.triggers) void poll(world, entry).then(() => reconcile(world, entry))
+      if (world.options.triggers) void poll(world, entry).then(() => reconcile(entry))
     },
   }
 }
@@ -84,9 +86,14 @@ async function judgeInference(world: World, entry: BrokerNode): Promise<string |
 }
 
 /** Brings a node where the phase wants it; one order at a time per node. */
-async function reconcile(world: World, entry: BrokerNode): Promise<void> {
+async function reconcileOne(
+  world: World,
+  entry: BrokerNode,
+  mine: (entry: BrokerNode) => Promise<unknown>,
+): Promise<void> {
   const { state } = entry
   if (entry.busy || world.abort.signal.aborted || !state.admin_state.enabled) return
+  if (state.intended_status === 'POC') return resumePoc(entry, mine)
   if (state.intended_status !== 'INFERENCE') return
   if (state.current_status === 'INFERENCE' && state.poc_current_status === 'IDLE') return
   entry.busy = true
@@ -102,6 +109,20 @@ async function reconcile(world: World, entry: BrokerNode): Promise<void> {
   } finally {
     state.status_timestamp = new Date().toISOString()
     delete state.reconcile_info
+    entry.busy = false
+  }
+}
+
+/** A node that stopped in the phase of generation, or was not reached when it began. */
+async function resumePoc(entry: BrokerNode, mine: (entry: BrokerNode) => Promise<unknown>): Promise<void> {
+  const { state } = entry
+  if (state.poc_intended_status !== 'GENERATING' || state.poc_current_status === 'GENERATING') return
+  entry.busy = true
+  try {
+    await mine(entry)
+  } catch (error) {
+    state.failure_reason = error instanceof Error ? error.message : String(error)
+  } finally {
     entry.busy = false
   }
 }

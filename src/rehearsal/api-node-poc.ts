@@ -33,23 +33,35 @@ export async function startPoc(world: World, start: PocStart): Promise<Record<st
   }
   world.phase = 'generate'
   return toAll(world, async (entry) => {
-    const poc = urlOf(world, entry, 'poc')
     entry.state.intended_status = 'POC'
     entry.state.poc_intended_status = 'GENERATING'
-    const status = await world.call(entry, {
-      method: 'GET',
-      url: `${poc}/api/v1/inference/pow/status`,
-      timeoutMs: world.options.probeTimeoutMs,
-    })
-    if ((status.json as { status?: string } | undefined)?.status === 'GENERATING') return 'skipped'
-    const url = `${poc}/api/v1/inference/pow/init/generate`
-    const answer = await order(world, entry, url, toInit(world, entry, start))
-    if (answer.status < 400) {
-      entry.state.current_status = 'POC'
-      entry.state.poc_current_status = 'GENERATING'
+    // One order at a time: the broker's own look would send the same.
+    const wasBusy = entry.busy
+    entry.busy = true
+    try {
+      return await initPoc(world, entry, start)
+    } finally {
+      entry.busy = wasBusy
     }
-    return answer.status
   })
+}
+
+/** @returns the status of the answer, `skipped` where it generates already */
+export async function initPoc(world: World, entry: BrokerNode, start: PocStart = {}): Promise<number | string> {
+  const poc = urlOf(world, entry, 'poc')
+  const status = await world.call(entry, {
+    method: 'GET',
+    url: `${poc}/api/v1/inference/pow/status`,
+    timeoutMs: world.options.probeTimeoutMs,
+  })
+  if ((status.json as { status?: string } | undefined)?.status === 'GENERATING') return 'skipped'
+  const url = `${poc}/api/v1/inference/pow/init/generate`
+  const answer = await order(world, entry, url, toInit(world, entry, start))
+  if (answer.status < 400) {
+    entry.state.current_status = 'POC'
+    entry.state.poc_current_status = 'GENERATING'
+  }
+  return answer.status
 }
 
 /** Stops mining everywhere, then gives each node what its neighbour (alone: itself) delivered. */

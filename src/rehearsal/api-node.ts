@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { answerAdmin } from './api-node-admin.ts'
 import { type Broker, startBroker } from './api-node-broker.ts'
+import { initPoc } from './api-node-poc.ts'
 import { answerCallbacks } from './api-node-callbacks.ts'
 import { answerControl, parseFaults } from './api-node-control.ts'
 import type { Fault } from './api-node-faults.ts'
@@ -42,7 +43,7 @@ export async function startApiNode(options: ApiNodeOptions = {}): Promise<ApiNod
   // A start that fails half way, for example at a taken port, leaves nothing running.
   await using started = new AsyncDisposableStack()
   started.defer(() => world.end())
-  const broker = startBroker(world)
+  const broker = startBroker(world, (entry) => initPoc(world, entry))
   const admin = await startListener({ host, port: adminPort }, answerAdmin(world, broker))
   started.defer(() => admin.leave())
   const callbacks = await startListener({ host, port: callbackPort }, answerCallbacks(world))

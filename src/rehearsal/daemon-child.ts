@@ -1,7 +1,8 @@
 // Runs the daemon as systemd would: started again after any end that was not asked for, but not after exit 78.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { endWithUs } from './end-with-us.ts'
 
 export interface DaemonChild {
   /** Of the daemon that runs now. */
@@ -25,7 +26,6 @@ export type DaemonOptions = {
 }
 
 export function startDaemon(options: DaemonOptions): DaemonChild {
-  const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 })
   const state: { child?: ChildProcess; stopping: boolean } = { stopping: false }
   const bin = join(import.meta.dirname, '..', import.meta.filename.endsWith('.ts') ? 'bin.ts' : 'bin.js')
   const ended = keep()
@@ -38,19 +38,19 @@ export function startDaemon(options: DaemonOptions): DaemonChild {
       const last = setTimeout(() => state.child?.kill('SIGKILL'), patience)
       await ended
       clearTimeout(last)
-      log.end()
     },
   }
 
   async function keep(): Promise<number> {
     for (;;) {
+      const log = openLog(options.logFile)
       const child = spawn(process.execPath, [bin, 'run'], {
         env: { ...toEnvironment(options.envFile), ...options.environment },
-        stdio: ['ignore', 'pipe', 'pipe'],
+        stdio: ['ignore', log, log],
       })
+      if (log !== 'ignore') closeSync(log)
       state.child = child
-      child.stdout.pipe(log, { end: false })
-      child.stderr.pipe(log, { end: false })
+      endWithUs(child)
       const code = await new Promise<number>((resolve) =>
         child.once('exit', (status, signal) => resolve(status ?? (signal ? 128 : 1))),
       )
@@ -58,6 +58,15 @@ export function startDaemon(options: DaemonOptions): DaemonChild {
       await new Promise((resolve) => setTimeout(resolve, 500))
       if (state.stopping) return code
     }
+  }
+}
+
+/** The daemon's own to write: neither our end nor a full disk takes its output from it. */
+function openLog(path: string): number | 'ignore' {
+  try {
+    return openSync(path, 'a', 0o600)
+  } catch {
+    return 'ignore'
   }
 }
 

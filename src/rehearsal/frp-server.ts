@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { endWithUs } from './end-with-us.ts'
 import type { MachineRoot } from './machine-root.ts'
 
 export interface FrpServer {
@@ -20,6 +21,7 @@ export function startFrpServer({ folder, frps }: MachineRoot): FrpServer {
     state.child = spawn(frps.program, ['-c', frps.config], { stdio: ['ignore', log, log] })
     // A program that cannot be run: its tunnels say so.
     state.child.on('error', () => {})
+    endWithUs(state.child)
     closeSync(log)
   }
   start()

@@ -1,7 +1,7 @@
 // The machine of a rehearsal: a temporary root with an env file, a model, GPUs, a vLLM environment and frp programs.
 import { randomBytes } from 'node:crypto'
 import { accessSync, constants } from 'node:fs'
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { writeVenv } from './engine-venv.ts'
@@ -38,6 +38,9 @@ type Places = { ports: Ports; host: string; metadataUrl: string }
 
 export async function writeMachine(wishes: MachineWishes, { ports, host, metadataUrl }: Places): Promise<MachineRoot> {
   const folder = await mkdtemp(join(tmpdir(), 'gonka-rehearsal-'))
+  // On a full disk it ends half way.
+  await using half = new AsyncDisposableStack()
+  half.defer(() => rm(folder, { recursive: true, force: true }))
   const path = (name: string) => join(folder, name)
   for (const name of ['bin', 'gpu', 'state', 'run', 'log']) await mkdir(path(name))
   await writeModel(path('huggingface'))
@@ -79,6 +82,7 @@ export async function writeMachine(wishes: MachineWishes, { ports, host, metadat
   }
   const lines = Object.entries(variables).map(([name, value]) => `${name}=${quote(value)}`)
   await writeFile(path('gonka-container.env'), `${lines.join('\n')}\n`, { mode: 0o600 })
+  half.move()
   return {
     folder,
     envFile: path('gonka-container.env'),

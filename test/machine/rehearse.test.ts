@@ -1,8 +1,10 @@
 // `npm start`: the rehearsal as a person and a program use it.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import { rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
@@ -10,6 +12,7 @@ import type { NodeStatus } from '../../src/api/status.ts'
 import { ask } from '../../src/cli/socket-client.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
+import { tempDir } from '../support/temp-dir.ts'
 import { killProcesses, listProcessesOf } from './processes.ts'
 
 const bin = join(import.meta.dirname, '../../src/bin.ts')
@@ -18,12 +21,15 @@ type Addresses = Record<'root' | 'node' | 'inference' | 'control' | 'grpc' | 'so
   pid: number
 }
 
-function rehearse(...flags: string[]): ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream } {
+const rehearse = (...flags: string[]) => rehearseIn(tmpdir(), ...flags)
+
+function rehearseIn(folder: string, ...flags: string[]) {
   const child = spawn(process.execPath, [bin, 'rehearse', '--set', 'REHEARSAL_LOAD_MS=200', ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, TMPDIR: folder },
   })
   onTestFinished(async () => {
-    if (child.exitCode !== null) return
+    if (child.exitCode !== null || child.signalCode !== null) return
     child.kill('SIGINT')
     await new Promise((resolve) => child.once('exit', resolve))
   })
@@ -99,6 +105,51 @@ test('Ctrl-C while it starts ends everything, too', async () => {
   expect(await ended).toBe(0)
   expect(await listProcessesOf(at.root)).toEqual([])
 })
+
+test('a rehearsal that is killed takes its daemon, engines, tunnels and frps along', async () => {
+  const child = rehearse('--json', '--gpus', '1')
+  const at = await firstLine(child)
+  await eventually('it serves', async () => (await fetch(`${at.inference}/health`)).ok, 30_000)
+  expect((await listProcessesOf(at.root)).some(({ argv }) => /frps/.test(argv))).toBe(true)
+  onTestFinished(() => rm(at.root, { recursive: true, force: true }))
+  child.kill('SIGKILL')
+  await eventually('nothing is left', async () => (await listProcessesOf(at.root)).length === 0, 30_000)
+})
+
+// Mounting a disk needs root.
+test.skipIf(process.getuid?.() !== 0)(
+  'a rehearsal on a disk that fills up ends whole, and leaves nothing',
+  async () => {
+    const disk = await tempDir()
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk])
+    onTestFinished(() => void execFileSync('umount', ['-l', disk]))
+    const child = rehearseIn(disk, '--json', '--gpus', '1')
+    const at = await firstLine(child)
+    await eventually('it serves', async () => (await fetch(`${at.inference}/health`)).ok, 30_000)
+    execFileSync(
+      'sh',
+      ['-c', 'cat /dev/zero > filler; rm gonka-rehearsal-*/log/gonka-node.log; echo x >> filler || true'],
+      {
+        cwd: disk,
+        stdio: 'ignore',
+      },
+    )
+    process.kill(at.pid, 'SIGKILL')
+    await eventually(
+      'the next daemon',
+      async () => (await ask<NodeStatus>(at.socket, 'GET /status')).pid !== at.pid,
+      30_000,
+    )
+    const [err, ended] = [read(child.stderr), exitOf(child)]
+    child.kill('SIGINT')
+    expect([await ended, await err]).toEqual([0, ''])
+    expect(await listProcessesOf(at.root)).toEqual([])
+    await expect(stat(at.root)).rejects.toThrow('ENOENT')
+    const again = rehearseIn(disk, '--json', '--gpus', '1')
+    expect(await exitOf(again)).not.toBe(0)
+    expect(readdirSync(disk).filter((name) => name.startsWith('gonka'))).toEqual([])
+  },
+)
 
 test('Ctrl-C before the daemon listens ends everything, too', async () => {
   const admin = await freePort()

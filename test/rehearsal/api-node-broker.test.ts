@@ -220,6 +220,29 @@ test('a node that generates already is not started again', async () => {
   expect(await control(node, 'poc/start')).toEqual({ n0: 'skipped' })
 })
 
+test('a node that stops while it should generate is told to again, and in no other phase', async () => {
+  const stub = await stubNode({ ...healthy })
+  const node = await rehearse([stub.port])
+  const inits = () => stub.seen.filter(({ line }) => line === 'POST /api/v1/inference/pow/init/generate')
+  const look = async () => {
+    await node.broker.pollAll()
+    await node.broker.reconcileAll()
+  }
+  await control(node, 'poc/start', { blockHash: 'b1' })
+  stub.answers['/api/v1/inference/pow/status'] = { status: 'GENERATING' }
+  await look()
+  expect(inits()).toHaveLength(1)
+  stub.answers['/api/v1/inference/pow/status'] = { status: 'IDLE' }
+  await look()
+  expect(inits().map(({ body }) => (JSON.parse(body) as { block_hash: string }).block_hash)).toEqual(['b1', 'b1'])
+  await control(node, 'poc/validate')
+  await look()
+  await control(node, 'poc/stop')
+  await look()
+  expect(inits()).toHaveLength(2)
+  expect(stub.lines()).not.toContain('POST /api/v1/stop')
+})
+
 test('its own door says what was called, and refuses a fault that nobody knows', async () => {
   const stub = await stubNode(healthy)
   const node = await rehearse([stub.port])
