@@ -55,16 +55,16 @@ export function describeNode({
   version,
   startedAt,
 }: Pick<SocketDeps, 'machine' | 'version' | 'startedAt'>): ReadonlySignal<NodeStatus> {
+  const last: { text?: string; node?: NodeStatus } = {}
   return computed(() => {
     const { health, summary } = machine.status.value
-    return {
-      health,
-      summary,
-      version,
-      pid: process.pid,
-      startedAt: startedAt.toISOString(),
-      parts: [...machine.parts.value],
-    }
+    const parts = [...machine.parts.value]
+    const node = { health, summary, version, pid: process.pid, startedAt: startedAt.toISOString(), parts }
+    // Parts are described anew whenever any detail moves: who follows wants changes that can be seen.
+    const text = JSON.stringify(node)
+    if (last.node && last.text === text) return last.node
+    Object.assign(last, { text, node })
+    return node
   })
 }
 

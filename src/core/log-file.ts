@@ -81,7 +81,7 @@ export async function readLastLines(path: string, count: number, bytes = 262_144
     const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from)
     const text = buffer.toString('utf8', 0, bytesRead).replaceAll('\0', '')
     const lines = text.split(/[\r\n]+/).filter((line) => line.trim() !== '')
-    return lines.slice(-count).map((line) => line.slice(0, longestLine))
+    return (count === 0 ? [] : lines.slice(-count)).map((line) => line.slice(0, longestLine))
   } catch {
     return []
   } finally {

@@ -1,6 +1,7 @@
 // zod's complaints in the words of pydantic v2, which clients parse: `{"detail":[{type, loc, msg, input, ctx?}]}`.
 import type { z } from 'zod'
 import { InvalidBody } from './json-app.ts'
+import { above, atLeast, both, integer } from './pydantic-fields.ts'
 
 export type PydanticIssue = { type: string; loc: (string | number)[]; msg: string; input: unknown; ctx?: object }
 
@@ -11,7 +12,6 @@ const typeNames: Record<string, string> = {
   boolean: 'bool_type',
   array: 'list_type',
   object: 'dict_type',
-  number: 'float_type',
 }
 
 /** @throws InvalidBody, which the edge answers as 422 */
@@ -19,6 +19,17 @@ export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
   const parsed = schema.safeParse(body, { reportInput: true })
   if (parsed.success) return parsed.data
   throw new InvalidBody(parsed.error.issues.flatMap((issue) => toPydantic(issue, body)))
+}
+
+/** Every number in a body of ours is an integer. */
+function judgeInteger(issue: z.core.$ZodIssue): Fault | undefined {
+  if (issue.code === 'invalid_type' && (issue.expected === 'number' || issue.expected === 'int')) {
+    const found = integer(issue.input)
+    return 'value' in found ? undefined : found
+  }
+  if (issue.code !== 'too_small' || (issue.origin !== 'number' && issue.origin !== 'int')) return undefined
+  const found = both(integer, (issue.inclusive ? atLeast : above)(Number(issue.minimum)))(issue.input)
+  return 'value' in found ? undefined : found
 }
 
 function toPydantic(issue: z.core.$ZodIssue, body: unknown): PydanticIssue[] {
@@ -39,6 +50,9 @@ function toPydantic(issue: z.core.$ZodIssue, body: unknown): PydanticIssue[] {
   if (issue.code === 'invalid_type' && issue.input === undefined) {
     return [{ type: 'missing', loc, msg: 'Field required', input: body ?? null }]
   }
+  const fault = judgeInteger(issue)
+  if (fault)
+    return [{ type: fault.type, loc, msg: fault.msg, input: issue.input, ...(fault.ctx && { ctx: fault.ctx }) }]
   const type = issue.code === 'invalid_type' ? (typeNames[issue.expected] ?? `${issue.expected}_type`) : 'value_error'
   return [{ type, loc, msg: issue.message, input: issue.input }]
 }

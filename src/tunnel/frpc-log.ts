@@ -9,6 +9,8 @@ export type LogReading = {
   localError?: string
   /** The last line, whatever it says: of a dead frpc, the reason. */
   last?: string
+  /** When that was said, as frpc wrote it: `18:01:02`. */
+  lastAt?: string
 }
 
 /** From the last lines of a log, oldest first. */
@@ -17,6 +19,9 @@ export function parseFrpcLog(lines: readonly string[]): LogReading {
   for (const line of lines) {
     if (line.trim() === '') continue
     reading.last = strip(line)
+    const at = /^\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d)/.exec(line)?.[1]
+    if (at === undefined) delete reading.lastAt
+    else reading.lastAt = at
     if (line.includes('login to server success')) {
       delete reading.loginError
       delete reading.loginErrors

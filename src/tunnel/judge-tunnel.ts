@@ -62,7 +62,9 @@ function judgeLogin({ age, log, everProved }: Seen): Verdict {
     return down(isCut ? 'frps-unreachable' : code, log.loginError)
   }
   if (!everProved && age < loginPatience) return { phase: 'starting', note: 'frpc logs in' }
-  return down('frps-unreachable', `frpc is not logged in; its last words: ${log.last ?? 'none'}`)
+  // It may have said them long ago: while it waits for an answer it says nothing.
+  const at = log.lastAt === undefined ? '' : ` at ${log.lastAt}`
+  return down('frps-unreachable', `frpc is not logged in; its last words${at}: ${log.last ?? 'none'}`)
 }
 
 /** Signatures of facts/frp.md 1.4 and 1.9, first match wins. */

@@ -30,8 +30,8 @@ export function sendProbe(target: HostPort, nonce: string, timeout: number, abor
     const late = setTimeout(() => {
       finish(
         connected
-          ? { kind: 'silent', why: `accepts connections and does not answer within ${timeout} ms` }
-          : { kind: 'unreachable', why: `accepts no connection within ${timeout} ms` },
+          ? { kind: 'silent', why: `accepts connections and does not answer within ${Math.round(timeout)} ms` }
+          : { kind: 'unreachable', why: `accepts no connection within ${Math.round(timeout)} ms` },
       )
     }, timeout)
     const outgoing = request({
@@ -74,7 +74,9 @@ export function whyNotConnected(target: HostPort, timeout: number, abort: AbortS
       socket.destroy()
       resolve(why)
     }
-    const forget = onAbort(within(timeout, abort), () => finish(`accepts no connection within ${timeout} ms`))
+    const forget = onAbort(within(timeout, abort), () =>
+      finish(`accepts no connection within ${Math.round(timeout)} ms`),
+    )
     socket.once('connect', () => finish())
     socket.once('error', (error) => finish(judgeError(error, false).why))
   })

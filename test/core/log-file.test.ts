@@ -56,6 +56,7 @@ test('the head is punched free while the tail, the length and the offsets stay',
   expect(seen.length).toBeGreaterThan(990)
   expect(seen.some((text) => text.includes('\0'))).toBe(false)
   expect(await readLastLines(path, 2)).toEqual(['last', 'newer'])
+  expect(await readLastLines(path, 0)).toEqual([])
 })
 
 test('a log that cannot be read has no lines, and is no exception', async () => {

@@ -52,7 +52,7 @@ test('a body that does not fit is 422 with the list that pydantic makes', async 
     {
       detail: [
         { type: 'missing', loc: ['body', 'model'], msg: 'Field required' },
-        { type: 'float_type', loc: ['body', 'count'], input: 'x' },
+        { type: 'int_parsing', loc: ['body', 'count'], input: 'x' },
         { type: 'extra_forbidden', loc: ['body', 'more'], msg: 'Extra inputs are not permitted', input: 1 },
       ],
     },

@@ -1,5 +1,6 @@
 // Bodies of PoC: what passes, what is refused, and PoW v1 below the same path.
 import { expect, test } from 'vitest'
+import { pocInit as schema } from '../../src/api/mlnode-poc.ts'
 import { call, createFleet, pocInit, serve, startEngine, startNode } from '../poc/world.ts'
 
 const init = '/api/v1/inference/pow/init/generate'
@@ -12,12 +13,54 @@ test.each([
     pocInit({ params: { ...params, x: 1 } }),
     { type: 'extra_forbidden', loc: ['body', 'params', 'x'] },
   ],
-  ['a text for a number', pocInit({ block_height: 'high' }), { loc: ['body', 'block_height'] }],
-  ['no nodes', pocInit({ node_count: 0 }), { loc: ['body', 'node_count'] }],
+  ['a text for a number', pocInit({ block_height: 'high' }), { type: 'int_parsing', loc: ['body', 'block_height'] }],
+  ['a list for a number', pocInit({ block_height: [] }), { type: 'int_type', loc: ['body', 'block_height'] }],
+  ['a part of a number', pocInit({ node_id: 1.5 }), { type: 'int_from_float', loc: ['body', 'node_id'] }],
+  [
+    'no nodes',
+    pocInit({ node_count: 0 }),
+    {
+      type: 'greater_than',
+      loc: ['body', 'node_count'],
+      msg: 'Input should be greater than 0',
+      input: 0,
+      ctx: { gt: 0 },
+    },
+  ],
+  [
+    'no length',
+    pocInit({ params: { ...params, seq_len: null } }),
+    { type: 'int_type', loc: ['body', 'params', 'seq_len'] },
+  ],
   ['a url that is none', pocInit({ url: 'ftp://x' }), { loc: ['body', 'url'] }],
 ])('an init with %s is 422', async (_name, body, complaint) => {
   const { url } = await startNode({ fleet: createFleet(1) })
   expect(await call(`${url}${init}`, body)).toMatchObject({ status: 422, body: { detail: [complaint] } })
+})
+
+test('numbers and booleans are taken in the spellings that pydantic takes, and reach the engine as what they are', () => {
+  const {
+    block_height,
+    node_id,
+    node_count,
+    poc_stronger_rng,
+    params: read,
+  } = schema.parse(
+    pocInit({
+      block_height: '5',
+      node_id: ' 7 ',
+      node_count: '2.0',
+      poc_stronger_rng: 'yes',
+      params: { ...params, k_dim: '12' },
+    }),
+  )
+  expect({ block_height, node_id, node_count, poc_stronger_rng, k_dim: read.k_dim }).toEqual({
+    block_height: 5,
+    node_id: 7,
+    node_count: 2,
+    poc_stronger_rng: true,
+    k_dim: 12,
+  })
 })
 
 test('fields that nobody knows, and those of the newest clients, pass', async () => {

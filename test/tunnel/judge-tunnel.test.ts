@@ -1,10 +1,12 @@
-import { describe, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { parseFrpcLog } from '../../src/tunnel/frpc-log.ts'
 import { judgeLoginError, judgeTunnel, type Seen } from '../../src/tunnel/judge-tunnel.ts'
 import { judgePaired, pairServers } from '../../src/tunnel/pairing.ts'
 import { digestWish, judgeFrpc, keyOf, planFrpc, proxyNames, remotePorts } from '../../src/tunnel/plan-frpc.ts'
 import { checkFrpc } from '../../src/frp-config/frpc-config.ts'
-import type { Probe } from '../../src/tunnel/probe.ts'
+import { type Probe, sendProbe } from '../../src/tunnel/probe.ts'
 
 const proved: Probe = { kind: 'proved' }
 const refused: Probe = { kind: 'refused', why: 'refuses connections' }
@@ -145,6 +147,23 @@ test('only what happened after the last login counts', () => {
   expect(parseFrpcLog([failed, success]).loginError).toBeUndefined()
   expect(parseFrpcLog([failed, success, failed, failed])).toMatchObject({ loginError: 'EOF', loginErrors: 2 })
   expect(parseFrpcLog([]).last).toBeUndefined()
+})
+
+test('last words come with their time: they may be old', () => {
+  const line = '2026-07-23 12:00:00.123 [I] [client/control.go:168] [r] [a-node] start proxy success'
+  const log = parseFrpcLog([line])
+  const { problem } = judgeTunnel(seen({ age: 60_000, admin: { kind: 'status', proxies: [] }, log }))
+  expect(problem?.evidence).toMatch(/^frpc is not logged in; its last words at 12:00:00: .*start proxy success$/)
+  expect(parseFrpcLog([line, 'panic: no time']).lastAt).toBeUndefined()
+})
+
+test('a time limit is told in whole milliseconds', async () => {
+  const mute = createServer().listen(0, '127.0.0.1')
+  onTestFinished(() => void mute.close())
+  await once(mute, 'listening')
+  const { port } = mute.address() as AddressInfo
+  const probe = await sendProbe({ host: '127.0.0.1', port }, 'n', 50.714_370_000_1, new AbortController().signal)
+  expect(probe).toEqual({ kind: 'silent', why: 'accepts connections and does not answer within 51 ms' })
 })
 
 test('servers pair by position when there are as many, otherwise any serves any', () => {
