@@ -46,7 +46,7 @@ export type LaunchEvents = {
 }
 
 /** ms. Whoever orders again within it gets the answer of the last try. */
-const triedJustNow = 60_000
+const triedJustNow = 30_000
 
 type History = { plan: EnginePlan; failures: Failure[]; starts: number }
 

@@ -122,7 +122,9 @@ function describeServing({ planned, views }: FleetFacts): { health: Health; summ
   const serving = views.filter(isWell)
   const wanted = Math.max(planned?.instances ?? 0, serving.length)
   const summary = `${serving.length} of ${wanted} engines serve ${planned?.model ?? serving[0]?.model ?? 'a model'}`
-  const absent = views.filter((one) => !isWell(one) && (one.phase !== 'ending' || one.problem))
+  const away = views.filter((one) => !isWell(one) && (one.phase !== 'ending' || one.problem))
+  // One that waits for the end of another in its place is told by what is wrong with that one.
+  const absent = away.filter((one) => one.problem || !away.some(({ slot, problem }) => slot === one.slot && problem))
   if (serving.length >= wanted) return { health: 'ok', summary }
   const rest = absent.map((one) => `engine ${one.slot} ${describeEngine(one)}`).join(', ')
   const problem = absent.find((one) => one.problem)?.problem ?? fleetProblem('engines-missing', rest || summary)
