@@ -64,7 +64,7 @@ export function createInference({ launches, proxy, isMining, log }: InferenceDep
     const send = (among: () => readonly Upstream[]) =>
       proxy(request, response, path, { among: () => preferIdle(among(), isMining), body })
     if (model === undefined) {
-      const found = pickUnnamed(launches)
+      const found = pickUnnamed(launches, (own) => (own.every(isMining) ? catalogue.byName(own[0]?.model ?? '') : []))
       if (!Array.isArray(found)) return send(found)
       const message = `the body names no model; there are: ${found.join(', ')}`
       return refuse(request, response, { status: 400, message })
@@ -96,13 +96,17 @@ function preferIdle(all: readonly Upstream[], isMining: (upstream: Upstream) => 
   return idle.length > 0 ? idle : all
 }
 
-/** Where a body without a name goes. @returns the names to choose from where that is not clear */
-function pickUnnamed(launches: Launches): (() => readonly Upstream[]) | string[] {
+/** Where a body without a name goes, and `othersFor` those that all mine. @returns the names to choose from where that is not clear */
+function pickUnnamed(
+  launches: Launches,
+  othersFor: (own: readonly Upstream[]) => readonly Upstream[],
+): (() => readonly Upstream[]) | string[] {
   const all = launches.all.peek().filter(({ state }) => !isTerminal(state))
   const own = all.find(({ owner }) => owner === 'configuration')
   const serving = all.filter(({ launch_id }) => launches.upstreams(launch_id).length > 0)
   const only = own ?? (serving.length <= 1 ? (serving[0] ?? all[0]) : undefined)
-  if (only) return () => launches.upstreams(only.launch_id)
+  const among = (own: readonly Upstream[]) => [...new Set([...own, ...othersFor(own)])]
+  if (only) return () => among(launches.upstreams(only.launch_id))
   return serving.length === 0 ? () => [] : [...new Set(serving.map(({ model }) => model))]
 }
 

@@ -96,14 +96,16 @@ test('an engine in a PoC round is asked for a model only where no other engine s
     bed.launches.add(id, { model: 'same', state: 'ready', ...(id === 'node' && { owner: 'configuration' }) })
     bed.launches.serve(id, await startEngine(id))
   }
-  const ask = async () => {
+  const ask = async (body = '{"model":"same"}') => {
     const headers = { 'content-type': 'application/json' }
-    const { text } = await bed.call('POST', '/v1/completions', { body: '{"model":"same"}', headers })
+    const { text } = await bed.call('POST', '/v1/completions', { body, headers })
     return (JSON.parse(text) as { name: string }).name
   }
   const names = async () => [await ask(), await ask(), await ask(), await ask()]
   expect(new Set(await names())).toEqual(new Set(['node', 'b']))
+  expect([await ask('{}'), await ask('{}')]).toEqual(['node', 'node'])
   mining.add(bed.launches.upstreams('node')[0]!.id)
+  expect([await ask('{}'), await ask('{}')]).toEqual(['b', 'b'])
   expect(await names()).toEqual(['b', 'b', 'b', 'b'])
   bed.launches.upstreams('b')[0]!.state.value = 'gone'
   expect(await names()).toEqual(['node', 'node', 'node', 'node'])

@@ -149,6 +149,14 @@ test('only what happened after the last login counts', () => {
   expect(parseFrpcLog([]).last).toBeUndefined()
 })
 
+test('a tunnel that leads to another program is a symptom, where somebody has our own port', () => {
+  const foreign: Probe = { kind: 'foreign', why: 'answers 404' }
+  expect(judgeTunnel(seen({ probes: { inference: proved, node: foreign } })).problem).toMatchObject({
+    code: 'tunnel-reaches-another-node',
+    dependsOn: 'port-taken',
+  })
+})
+
 test('last words come with their time: they may be old', () => {
   const line = '2026-07-23 12:00:00.123 [I] [client/control.go:168] [r] [a-node] start proxy success'
   const log = parseFrpcLog([line])
