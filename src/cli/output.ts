@@ -15,6 +15,12 @@ export function createOutput(): Output {
   }
 }
 
+/** For verbs that have more to end than themselves: a reader that left, or a full disk, is their business. */
+export function whenOutputFails(then: () => void): void {
+  process.stdout.removeAllListeners('error')
+  process.stdout.on('error', then)
+}
+
 const codes = { red: 31, green: 32, yellow: 33, grey: 90, bold: 1 } as const
 
 export function paint(out: Output, colour: keyof typeof codes, text: string): string {

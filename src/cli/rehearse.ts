@@ -3,6 +3,7 @@ import type { NodeStatus, PartStatus } from '../api/status.ts'
 import type { Ports } from '../rehearsal/free-ports.ts'
 import type { Rehearsal } from '../rehearsal/rehearsal.ts'
 import { createSteps, describeProblem, type Steps } from './rehearsal-steps.ts'
+import { whenOutputFails } from './output.ts'
 import { ask } from './socket-client.ts'
 import { type Invocation, UsageError, exits, type Output, type Verb } from './verb.ts'
 
@@ -38,6 +39,7 @@ Real frps and frpc are used where they are on PATH. Everything lives in a tempor
     const { startRehearsal } = await import('../rehearsal/rehearsal.ts')
     const stopped = new AbortController()
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stopped.abort())
+    whenOutputFails(() => stopped.abort())
     const rehearsal = await startRehearsal(wishes)
     try {
       return await show({ rehearsal, call, wishes, stopped: stopped.signal })

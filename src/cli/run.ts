@@ -1,4 +1,5 @@
 // `gonka-node run`: the daemon's process. Configuration, lock, parts, and the one race of everything that ends it.
+import { whenOutputFails } from './output.ts'
 import { exits, type Verb } from './verb.ts'
 
 export const run: Verb = {
@@ -11,6 +12,8 @@ minute of waiting for its end), 78 wrong configuration and never a good one.`,
   options: {},
   positionals: 0,
   async run({ out }) {
+    // Its log is lost then; engines and tunnels must not be.
+    whenOutputFails(() => {})
     const { runDaemon } = await import('../daemon.ts')
     const status = await runDaemon((line) => out.complain(line)).catch((error: unknown) => {
       out.complain(`gonka-node run: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)

@@ -106,6 +106,20 @@ test('Ctrl-C while it starts ends everything, too', async () => {
   expect(await listProcessesOf(at.root)).toEqual([])
 })
 
+test('one whose reader leaves ends as with Ctrl-C', async () => {
+  const child = rehearse('--gpus', '0')
+  let root: string | undefined
+  for await (const line of createInterface({ input: child.stdout })) {
+    root = /^files {8}(\S+) /.exec(line)?.[1]
+    if (root !== undefined) break
+  }
+  const ended = exitOf(child)
+  child.stdout.destroy()
+  expect(await ended).toBe(0)
+  expect(await listProcessesOf(root ?? '')).toEqual([])
+  await expect(stat(root ?? '')).rejects.toThrow('ENOENT')
+})
+
 test('a rehearsal that is killed takes its daemon, engines, tunnels and frps along', async () => {
   const child = rehearse('--json', '--gpus', '1')
   const at = await firstLine(child)
