@@ -81,7 +81,7 @@ export function startGpus(deps: GpusDeps): Gpus {
       const found = await untilMemoryBack({
         gpus: wanted,
         baselines,
-        look: () => readMemory(smi, ending.signal),
+        look: () => readMemory(smi, wanted, ending.signal),
         processes: () => askProcesses(smi, ending.signal),
         isAlive: (pid) => readProcStat(pid) !== undefined,
         clock,
@@ -106,12 +106,14 @@ function createReader(smi: NvidiaSmi, clock: Clock) {
   return (abort: AbortSignal) => readInventory(smi, learned, { abort, clock })
 }
 
-async function readMemory(smi: NvidiaSmi, abort: AbortSignal): Promise<MemoryLook> {
-  const answer = await smi.ask(['--query-gpu=index,uuid,memory.used', '--format=csv,noheader,nounits'], abort)
+/** Of these GPUs alone: the driver's trouble with another one keeps nobody waiting. */
+async function readMemory(smi: NvidiaSmi, gpus: readonly number[], abort: AbortSignal): Promise<MemoryLook> {
+  const which = [`--id=${gpus.join(',')}`, '--query-gpu=index,uuid,memory.used']
+  const answer = await smi.ask([...which, '--format=csv,noheader,nounits'], abort)
   if (answer.kind === 'none') return { kind: 'none' }
   if (answer.kind === 'invalid') return { kind: 'failed', why: answer.text.slice(0, 200) }
   if (answer.kind === 'failed') return { kind: 'failed', why: `${answer.problem.title} (${answer.problem.evidence})` }
-  return parseMemory(answer.stdout)
+  return parseMemory(answer.stdout, gpus)
 }
 
 async function askProcesses(smi: NvidiaSmi, abort: AbortSignal): Promise<GpuProcesses> {

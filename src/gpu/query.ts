@@ -77,21 +77,28 @@ export function toGpu(row: Row, migDevices: readonly MigDevice[]): Gpu | undefin
   }
 }
 
-/** Rows of `index,uuid,memory.used`. A cell that is an error of the driver ([Unknown Error], [GPU requires reset]) is no look. */
-export function parseMemory(csv: string): MemoryLook {
-  const lines = csv.split('\n').filter((line) => line.trim() !== '')
-  const rows = lines.map((line) => /^(\d+), (\S+), (.+)$/.exec(line.trim()))
+/**
+ * Rows of `index,uuid,memory.used`. A cell of a wanted GPU that is an error of the driver ([Unknown Error], [GPU requires reset]) is no
+ * look; what is wrong with any other GPU does not matter.
+ */
+export function parseMemory(csv: string, wanted: readonly number[]): MemoryLook {
   const gpus = new Map<number, GpuUse>()
-  for (const [at, row] of rows.entries()) {
-    const [, index, uuid, used] = row ?? []
-    const usedMiB = numberOf(used?.trim())
-    const isUncounted = /^\[?(N\/A|Not Supported)\]?$/i.test(used?.trim() ?? '')
-    if (index === undefined || uuid === undefined || (usedMiB === undefined && !isUncounted))
-      return { kind: 'failed', why: `memory in use: ${lines[at]?.slice(0, 200)}` }
-    gpus.set(Number(index), { uuid, usedMiB })
+  let wrong: string | undefined
+  for (const line of csv.split('\n').filter((one) => one.trim() !== '')) {
+    const [, index, uuid, used = ''] = /^(\d+), (\S+), (.+)$/.exec(line.trim()) ?? []
+    if (index !== undefined && !wanted.includes(Number(index))) continue
+    const usedMiB = numberOf(used)
+    if (index !== undefined && uuid !== undefined && (usedMiB !== undefined || isUncounted(used)))
+      gpus.set(Number(index), { uuid, usedMiB })
+    else wrong ??= line
   }
+  if (wrong !== undefined && wanted.some((index) => !gpus.has(index)))
+    return { kind: 'failed', why: `memory in use: ${wrong.slice(0, 200)}` }
   return { kind: 'known', gpus }
 }
+
+/** Unified memory, or MIG seen by a user who is not root. */
+const isUncounted = (cell: string) => /^\[?(N\/A|Not Supported|Insufficient Permissions)\]?$/i.test(cell)
 
 export function parseProcesses(csv: string): GpuProcess[] {
   return csv.split('\n').flatMap((line) => {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // An nvidia-smi with knobs (facts/nvidia-smi.md): the GPUs are made up, their memory use is what $REHEARSAL_GPU_STATE holds.
-// Knobs: REHEARSAL_SMI_{GPUS,NAME,MEMORY_MIB,DRIVER,CUDA,HANG,EXIT,NO_FIELDS,MIG,CELLS,LOST,OLD,COMPUTE_CAP}, read in readSmiKnobs.
+// Knobs: REHEARSAL_SMI_{GPUS,NAME,MEMORY_MIB,DRIVER,CUDA,HANG,EXIT,NO_FIELDS,MIG,CELLS,LOST,UNREACHABLE,OLD,COMPUTE_CAP}, read in readSmiKnobs.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type GpuUse, readGpuUses } from './engine-gpu.ts'
@@ -24,6 +24,8 @@ export type SmiKnobs = {
   cells: readonly { gpu: string; field: string; value: string }[]
   /** GPU indices that have fallen off. */
   lost: readonly number[]
+  /** GPU indices that the driver cannot reach: who asks for them, or for all, gets exit 15. */
+  unreachable: readonly number[]
   /** A driver without --version. */
   old: boolean
   gpuState: string | undefined
@@ -48,6 +50,7 @@ export function readSmiKnobs(env: Readonly<Record<string, string | undefined>>):
     mig: list('MIG').map(Number),
     cells: list('CELLS').map(parseCell),
     lost: list('LOST').map(Number),
+    unreachable: list('UNREACHABLE').map(Number),
     old: knob('OLD') === '1',
     gpuState: folder,
   }
@@ -59,7 +62,10 @@ export function answerSmi(args: readonly string[], knobs: SmiKnobs): { code: num
   const option = (name: string) => args.find((arg) => arg.startsWith(`${name}=`))?.slice(name.length + 1)
   const uses = knobs.gpuState ? readGpuUses(knobs.gpuState) : []
   const query = option('--query-gpu')
-  if (query !== undefined) return printTable(query.split(','), knobs, uses)
+  const asked = option('--id')?.split(',').map(Number)
+  if (knobs.unreachable.some((gpu) => asked?.includes(gpu) ?? query !== undefined))
+    return { code: 15, out: exitTexts[15] ?? '' }
+  if (query !== undefined) return printTable(query.split(','), knobs, { uses, asked })
   const processes = option('--query-compute-apps')
   if (processes !== undefined) return { code: 0, out: printProcesses(processes.split(','), uses) }
   if (args[0] === '-L') return { code: 0, out: printListing(knobs) }
@@ -88,11 +94,12 @@ const exitTexts: Record<number, string> = {
 function printTable(
   fields: readonly string[],
   knobs: SmiKnobs,
-  uses: readonly GpuUse[],
+  { uses, asked }: { uses: readonly GpuUse[]; asked: readonly number[] | undefined },
 ): { code: number; out: string } {
   const unknown = fields.find((field) => knobs.noFields.includes(field) || !(field in cellsOf(0, knobs, uses)))
   if (unknown !== undefined) return { code: 2, out: `Field "${unknown}" is not a valid field to query.\n` }
-  const rows = presentGpus(knobs).map((gpu) => fields.map((field) => printCell(gpu, field, knobs, uses)).join(', '))
+  const gpus = presentGpus(knobs).filter((gpu) => asked?.includes(gpu) ?? true)
+  const rows = gpus.map((gpu) => fields.map((field) => printCell(gpu, field, knobs, uses)).join(', '))
   return { code: 0, out: rows.join('\n') }
 }
 

@@ -137,7 +137,7 @@ test('memory is back only when the driver says so, not when the process is gone'
 
 test.for([
   ['fails', { EXIT: '255' }, /nvidia-smi failed \(exit 255/],
-  ['does not find the GPU for a moment', { EXIT: '15' }, /fell off the bus/],
+  ['does not find the GPU for a moment', { GPUS: '1', UNREACHABLE: '0' }, /fell off the bus/],
   ['says that it cannot count', { GPUS: '1', CELLS: '0:memory.used=[Unknown Error]' }, /\[Unknown Error\]/],
 ] as const)('an nvidia-smi that %s proves nothing: it is asked again until it tells', async ([, knobs, why]) => {
   const { gpus, turn } = await startRehearsalGpus({ GPUS: '1' })
@@ -149,6 +149,16 @@ test.for([
   expect(heard.join()).toMatch(why)
   await turn({ GPUS: '1' })
   expect(await back).toEqual({ kind: 'back', others: false })
+})
+
+test.for([
+  ['that the driver cannot reach', { GPUS: '2', UNREACHABLE: '1' }],
+  ['whose memory cannot be told', { GPUS: '2', CELLS: '1:memory.used=[GPU requires reset]' }],
+] as const)('a GPU %s keeps nobody waiting who has another', async ([, knobs]) => {
+  const { gpus, turn } = await startRehearsalGpus({ GPUS: '2' })
+  await until(gpus.inventory, isKnown, bound())
+  await turn(knobs)
+  expect(await gpus.memoryBack([0], { abort: bound() })).toEqual({ kind: 'back', others: false })
 })
 
 test('what a living process holds, which is not of the engine, is not waited for; what is beyond it is', async () => {
@@ -182,6 +192,8 @@ test('nobody waits where there is nothing to wait for: no nvidia-smi, no device,
   expect(await none.memoryBack([0], { abort: bound() })).toEqual({ kind: 'none' })
   const { gpus, turn } = await startRehearsalGpus({ EXIT: '6' })
   expect(await gpus.memoryBack([0], { abort: bound() })).toEqual({ kind: 'none' })
-  await turn({ GPUS: '1', CELLS: '0:memory.used=[N/A]' })
-  expect(await gpus.memoryBack([0], { abort: bound() })).toEqual({ kind: 'back', others: false })
+  for (const cell of ['[N/A]', '[Insufficient Permissions]']) {
+    await turn({ GPUS: '1', CELLS: `0:memory.used=${cell}` })
+    expect(await gpus.memoryBack([0], { abort: bound() })).toEqual({ kind: 'back', others: false })
+  }
 })
