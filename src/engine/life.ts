@@ -143,11 +143,16 @@ export async function adoptEngines(folder: string, deps: EngineDeps): Promise<En
     if (codeOf(error) === 'ENOENT') return []
     throw error
   })
-  const adopt = (some: readonly string[]) => Promise.all(some.map((name) => adoptOne(join(folder, name), deps)))
   const places = deps.spareFolder === undefined ? [folder] : [folder, deps.spareFolder]
-  const [known, standing] = await Promise.all([adopt(names), findStanding(places)])
-  const found = [...known, ...(await adopt([...standing].filter((name) => !names.includes(name))))]
-  return found.filter((life) => life !== undefined)
+  const all = new Set([...names, ...(await findStanding(places))])
+  const adopted = await Promise.allSettled([...all].map((name) => adoptOne(join(folder, name), deps)))
+  const found = adopted.flatMap((one) => (one.status === 'fulfilled' && one.value ? [one.value] : []))
+  const failed = adopted.find((one) => one.status === 'rejected')
+  if (!failed) return found
+  // Asked again, each would be watched twice.
+  for (const life of found) life.leave()
+  await Promise.all(found.map(({ ended }) => ended))
+  throw failed.reason
 }
 
 async function adoptOne(folder: string, deps: EngineDeps): Promise<EngineLife | undefined> {

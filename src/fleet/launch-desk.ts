@@ -110,7 +110,7 @@ export class LaunchDesk implements LaunchEvents {
       if (record.queued || (record.state !== 'bootstrapping' && record.state !== 'ready')) continue
       if (!this.#deps.records.isStored(record.id)) continue
       const member = lives.get(record.id)
-      const over = member && this.#judgeOver(record)
+      const over = member && member.life.phase.peek() !== 'ending' && this.#judgeOver(record)
       if (over) {
         this.#deps.log.info({ launch: record.id, why: over }, 'launch is stopped')
         this.stop(record.id, true)

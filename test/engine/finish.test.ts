@@ -1,5 +1,5 @@
 // The last thing that an end waits for: GPU memory that comes late, never, or that nobody can count.
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
@@ -114,6 +114,33 @@ test('an engine found dead has its GPUs until their memory is back, also if seve
   expect(second).toMatchObject({ memoryKept: false })
   expect(await readdir(folder)).toEqual([])
   expect(told).toEqual([])
+})
+
+test('engines that were found are left where another cannot be told: asked again, nobody waits for the same memory twice', async () => {
+  const { gpuMemoryBack, looks, giveBack } = createMemory()
+  const { folder, adopt } = await dead({ gpuMemoryBack })
+  const bed = await engineBed()
+  const living = startEngine(bed.spec, { ...bed.deps, livesFolder: folder })
+  await whenPhase(living, 'serving')
+  living.leave()
+  await living.ended
+  const record = join(folder, living.id, 'record.json')
+  await rename(record, `${record}.kept`)
+  await mkdir(record)
+  // On a busy machine the dead one cannot be told at once either.
+  await eventually('the dead one is told', async () => {
+    await expect(adopt()).rejects.toThrow()
+    return looks.length > 0
+  })
+  const open = () => looks.filter(({ abort }) => !abort.aborted).length
+  expect(open()).toBe(0)
+  await rmdir(record)
+  await rename(`${record}.kept`, record)
+  const both = await adopt()
+  for (const life of both) endedAfterwards(life)
+  expect(both).toHaveLength(2)
+  expect(open()).toBe(1)
+  giveBack('free')
 })
 
 test('a daemon that leaves while the memory of a stopped engine lingers forgets nothing: the next one waits', async () => {

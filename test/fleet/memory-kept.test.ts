@@ -27,7 +27,8 @@ test.for([
 ] as const)(
   'a launch that %s is not %s, and has its GPU, for as long as the memory is not back',
   async ([how, end]) => {
-    const { world, launches, id, engine, clock, alive } = await ready()
+    // Its time is over meanwhile: that is no end that somebody asked for.
+    const { world, launches, id, engine, clock, alive } = await ready({ ttl_seconds: 60 })
     world.endsAtOnce = false
     const before = launches.get(id)?.updated_at ?? ''
     if (how === 'was stopped') await launches.stop(id, { force: false, within: 1 })
