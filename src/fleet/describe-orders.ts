@@ -55,7 +55,7 @@ export function refuseCancelled(ask?: Ask, by = 'a stop'): Refusal {
 
 export function refuseMissing(ask: Ask, problem: Problem): Refusal {
   const message = `cannot run ${ask.model}: ${describeProblem(problem)}`
-  return new Refusal('impossible-order', 500, message, { remedy: problem.remedy })
+  return new Refusal('ordered-model-missing', 500, message, { remedy: problem.remedy })
 }
 
 export function describeOther(

@@ -16,7 +16,7 @@ export interface Orders {
   /**
    * Un-parks, joins a load in progress, or reloads; resolves when an engine serves what was ordered.
    * @throws Refusal 409 `startup-in-progress` while a different model is starting, 409 `orders-conflict` (D5) or
-   * `node-stopped-by-operator`, 400 `impossible-order`
+   * `node-stopped-by-operator`, 400 `impossible-order`, 500 `ordered-model-missing`
    * @throws the caller's abort reason; the order itself stays
    */
   up(order: UpOrder, caller: AbortSignal): Promise<void>

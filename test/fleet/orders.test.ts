@@ -208,7 +208,7 @@ test('an order whose model is not here and will not come costs what runs nothing
   await eventually('its files are looked for', () => kept.at(-1)?.includes('Test/B'))
   const problem = { code: 'model-offline', title: 'not here', evidence: 'Test/B', remedy: 'bring it' }
   filesOf('Test/B').value = { kind: 'missing', problem }
-  expect(await refused).toMatchObject({ code: 'impossible-order', status: 500 })
+  expect(await refused).toMatchObject({ code: 'ordered-model-missing', status: 500 })
   expect((await refused).message).toContain('not here: Test/B (model-offline); bring it')
   await eventually('nobody asks for its files', () => !kept.at(-1)?.includes('Test/B'))
   expect(fleet.planned.value).toMatchObject({ model: 'Test/A', owner: 'configuration' })
@@ -216,7 +216,7 @@ test('an order whose model is not here and will not come costs what runs nothing
   expect(states(fleet)).toEqual(['serving', 'serving'])
   fleet.orders.stop()
   await allAre(fleet, 'parked')
-  expect((await refusalOf(fleet.orders.up(order('Test/B'), forever))).code).toBe('impossible-order')
+  expect((await refusalOf(fleet.orders.up(order('Test/B'), forever))).code).toBe('ordered-model-missing')
   await allAre(fleet, 'serving')
   expect(world.launches).toHaveLength(2)
 })
