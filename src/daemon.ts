@@ -12,7 +12,7 @@ import { Refusal, messageOf } from './core/errors.ts'
 import { createLog, type Log } from './core/log.ts'
 import { createSecrets } from './core/secrets.ts'
 import { until, watch } from './core/watch.ts'
-import { cameAfter, readPrepared } from './host/prepared.ts'
+import { askOnce, cameAfter, forgetAsked, readPrepared } from './host/prepared.ts'
 import { pickStatePlace } from './host/spare-state.ts'
 import { takeStateLock, waitForStateLock, type StateLock } from './host/state-lock.ts'
 import { startSystemd, type Systemd } from './host/systemd.ts'
@@ -116,11 +116,15 @@ function pickConfig(loaded: Startable): Config | undefined {
   return bare && { ...bare, listeners: { ...bare.listeners, nodeBind: '127.0.0.1' } }
 }
 
-/** user-data may write the file between the privileged step and us. Once: the next step has seen it. */
+/** user-data may write the file between the privileged step and us. Once for each change: we go on with what there is then. */
 async function isOpenedLater(loaded: Startable): Promise<boolean> {
+  const runDir = runDirOf(loaded.given)
+  if (loaded.kind === 'ok') await forgetAsked(runDir, 'open')
   const findings = loaded.kind === 'bad' || loaded.kind === 'last-good' ? loaded.problems : []
   const forbidden = findings.filter(({ code }) => code === 'config-forbidden').map(({ where }) => where)
-  return forbidden.length > 0 && (await cameAfter(await readPrepared(runDirOf(loaded.given)), forbidden))
+  if (forbidden.length === 0) return false
+  const isNews = await cameAfter(await readPrepared(runDir), forbidden, loaded.places.folder)
+  return isNews && askOnce(runDir, 'open', loaded.fingerprint)
 }
 
 function refuseToStart(loaded: Startable, systemd: Systemd, say: (line: string) => void): number {

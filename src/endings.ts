@@ -1,12 +1,13 @@
 // Every way in which a run of the daemon ends, as one race; the first cause wins.
 import { signal, type ReadonlySignal } from '@preact/signals-core'
 import { renderFinding } from './config/finding.ts'
-import { problemsOfNext, type Startable } from './config/last-good.ts'
-import { loadConfig } from './config/load.ts'
+import { problemsOfNext, runDirOf, type Startable } from './config/last-good.ts'
+import { type Loaded, loadConfig } from './config/load.ts'
 import { type ConfigWatch, whenConfigChanged } from './config/watch-files.ts'
 import type { Intent } from './core/intent.ts'
 import type { Log } from './core/log.ts'
 import { until } from './core/watch.ts'
+import { askOnce } from './host/prepared.ts'
 import { whenStateBack } from './host/spare-state.ts'
 import type { Systemd } from './host/systemd.ts'
 import type { GonkaNode } from './main.ts'
@@ -88,20 +89,30 @@ async function whenConfigured(context: Context): Promise<Ending> {
       next.kind === 'bad' &&
       next.problems.some((one) => one.code === 'config-forbidden') &&
       next.fingerprint !== fingerprint
-    )
+    ) {
+      // The next daemon knows these files, and asks no more for them.
+      await askOnce(runDirOf(loaded.given), 'open', next.fingerprint)
       return {
         intent: 'restart',
         why: 'an env file cannot be read by us: `gonka-node prepare` sets its mode',
         again: true,
       }
-    if (next.kind === 'ok') node.showConfig(undefined)
-    else {
-      for (const one of problemsOfNext(next))
-        log.error({ finding: renderFinding(one) }, 'changed configuration is bad: running on as before')
-      node.showConfig(next)
     }
+    node.showConfig(next.kind === 'ok' ? undefined : next)
+    tellChanged(loaded, next, log)
     fingerprint = next.fingerprint
   }
+}
+
+/** Before the first configuration there is nothing to run on as before, and a file that is awaited is no error. */
+function tellChanged(loaded: Startable, next: Loaded, log: Log): void {
+  if (next.kind === 'ok') return
+  const runs = 'config' in loaded
+  if (next.kind === 'missing' && !runs) return
+  const goesOn = runs
+    ? 'changed configuration is bad: running on as before'
+    : 'configuration is bad: waiting for a good one'
+  for (const one of problemsOfNext(next)) log.error({ finding: renderFinding(one) }, goesOn)
 }
 
 async function whenAskedOrChanged(watch: ConfigWatch, hups: ReadonlySignal<number>): Promise<void> {

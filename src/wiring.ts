@@ -20,7 +20,7 @@ import { toLaunchId } from './fleet/launch-record.ts'
 import { toModelRef } from './fleet/resolve.ts'
 import type { Gpus } from './gpu/gpus.ts'
 import { startPaths } from './host/paths-part.ts'
-import { readPrepared } from './host/prepared.ts'
+import { askOnce, forgetAsked, readPrepared } from './host/prepared.ts'
 import { spareName } from './host/spare-state.ts'
 import type { Systemd } from './host/systemd.ts'
 import type { Launched } from './mlnode/deps.ts'
@@ -46,9 +46,19 @@ export function startConfigPart(loaded: Startable): Component & { show(changed: 
 }
 
 /** As the privileged step found it; only systemd runs one before each start. */
-export async function readVolumeBefore(deps: { config: Config; systemd: Systemd }): Promise<string | undefined> {
-  return deps.systemd.active ? (await readPrepared(deps.config.host.runDir))?.volume : undefined
+export async function readVolumeBefore(deps: VolumeAsker): Promise<string | undefined> {
+  const { config, loaded, systemd } = deps
+  const { runDir } = config.host
+  const found = systemd.active ? (await readPrepared(runDir))?.volume : undefined
+  if (found !== 'none' || config.models.volume === undefined) {
+    await forgetAsked(runDir, 'mount')
+    return found
+  }
+  // It knew of no volume. A step that never learns of it is not asked again and again.
+  return (await askOnce(runDir, 'mount', loaded.fingerprint)) ? found : undefined
 }
+
+type VolumeAsker = { config: Config; loaded: Startable; systemd: Systemd }
 
 type PathFacts = {
   config: Config

@@ -1,20 +1,26 @@
 // Why a run of the daemon ends, as far as it decides that itself.
 import { spawn } from 'node:child_process'
-import { chmod, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Ending } from '../src/endings.ts'
+import { askOnce } from '../src/host/prepared.ts'
 import { configPlaces } from './support/config-places.ts'
 import { eventually } from './support/eventually.ts'
+import { tempDir } from './support/temp-dir.ts'
 
 const program = join(import.meta.dirname, 'support/ending-program.ts')
 const good = 'API_NODES=10.0.0.1:9200\nCLIENT_ID=0042\nMODEL_NAME=org/model\n'
 
-type Said = 'runs' | { shown?: string[]; ended?: Ending }
+type Said = 'runs' | { shown?: string[]; errors?: string[]; ended?: Ending }
 
 async function running(under: 'systemd' | 'nobody', spoil: (file: string) => Promise<void> = async () => {}) {
-  const places = await configPlaces(good)
+  const runDir = join(await tempDir(), 'run')
+  await mkdir(runDir)
+  await chmod(dirname(runDir), 0o755)
+  await chmod(runDir, 0o777)
+  const places = await configPlaces(good, { environment: { RUNTIME_DIRECTORY: runDir } })
   await chmod(dirname(places.file), 0o755)
   await spoil(places.file)
   const child = spawn(process.execPath, [program, JSON.stringify(places), under], {
@@ -32,7 +38,8 @@ async function running(under: 'systemd' | 'nobody', spoil: (file: string) => Pro
       await rename(`${places.file}.new`, places.file)
     },
     file: places.file,
-    ask: (what: 'hup' | 'helper') => void child.stdin.write(`${what}\n`),
+    runDir,
+    ask: (what: 'hup' | 'helper' | 'errors') => void child.stdin.write(`${what}\n`),
     /** What it said after the first so many. */
     next: async (after: number) => {
       const one = await eventually(`more than ${after} answers`, () => said[after])
@@ -48,6 +55,24 @@ test('under systemd a file that only root may read starts us again, since the pr
   const run = await running('systemd')
   await run.write(`${good}MAX_CONCURRENT=7\n`, 0)
   expect(await run.next(1)).toEqual({ ended: byHelper })
+  const kept = await readFile(join(run.runDir, 'asked-open.json'), 'utf8')
+  const { fingerprint } = JSON.parse(kept) as { fingerprint: string }
+  // The next daemon, where the step could not open it, does not ask a second time; nor does one that nobody would remember.
+  expect(await askOnce(run.runDir, 'open', fingerprint)).toBe(false)
+  expect(await askOnce(run.file, 'open', 'another')).toBe(false)
+})
+
+test('a first env file that is awaited is no error, however often we are asked; one that is deleted is', async () => {
+  const waiting = await running('systemd', (file) => rm(file))
+  waiting.ask('hup')
+  expect(await waiting.next(1)).toEqual({ shown: ['missing'] })
+  waiting.ask('errors')
+  expect(await waiting.next(2)).toEqual({ errors: [] })
+  const run = await running('systemd')
+  await rm(run.file)
+  expect(await run.next(1)).toEqual({ shown: ['missing'] })
+  run.ask('errors')
+  expect(await run.next(2)).toEqual({ errors: ['changed configuration is bad: running on as before'] })
 })
 
 test('one that the privileged step could not open is no reason to start again; one that is written anew is, once more', async () => {

@@ -53,9 +53,12 @@ const unreadable = (why: string, print: string): EnvText => ({
 /** One that is written again is another one, though we may read neither. */
 function forbidden(error: unknown, facts: Stats | undefined): EnvText {
   const print = `forbidden ${facts?.ino} ${facts?.mtimeMs}`
+  const remedy = facts
+    ? 'make it root:gonka with mode 0640'
+    : 'a folder that it lies in, or links into, is closed to the service: `chmod o+x` that folder, or write the file itself here'
   return {
     kind: 'unreadable',
-    why: `cannot be read: ${messageOf(error)}; make it root:gonka with mode 0640`,
+    why: `cannot be read: ${messageOf(error)}; ${remedy}`,
     print,
     forbidden: true,
   }

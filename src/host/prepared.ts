@@ -1,8 +1,10 @@
 // What the privileged step before each start (`gonka-node prepare`) leaves for the daemon: how it found the world. Whatever
 // is otherwise now came after it, and is a reason to start again, once; what is as it left it is not.
 import { chmod, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { z } from 'zod'
-import { readJson, writeJson } from '../core/json-file.ts'
+import { codeOf } from '../core/errors.ts'
+import { readJson, removeFile, writeJson } from '../core/json-file.ts'
 
 const preparedSchema = z.object({
   /** How the data volume was afterwards, as a mark of models/volume.ts. */
@@ -28,16 +30,53 @@ export async function writePrepared(runDir: string, prepared: Prepared): Promise
   await chmod(toPath(runDir), 0o644)
 }
 
-/** Another one for a file that is written, replaced or given away. */
+/** Another one for a file that is written, replaced or given away; `hidden` where we may not even look. */
 export const readFileMark = (path: string): Promise<string> =>
   stat(path).then(
     ({ ino, ctimeMs }) => `${ino} ${ctimeMs}`,
-    () => 'absent',
+    (error: unknown) => (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '') ? 'absent' : 'hidden'),
   )
 
-/** Whether one of these files is not what the privileged step saw. */
-export async function cameAfter(prepared: Prepared | undefined, paths: readonly string[]): Promise<boolean> {
+/**
+ * Whether one of these is not what the privileged step saw. What is hidden from us, or has gone, is never news.
+ * @param folder of the drop-ins: changes with each of them, and counts only where the step told how it left it
+ */
+export async function cameAfter(
+  prepared: Prepared | undefined,
+  paths: readonly string[],
+  folder?: string,
+): Promise<boolean> {
   if (!prepared) return false
-  for (const path of paths) if ((await readFileMark(path)) !== (prepared.files[path] ?? 'absent')) return true
+  for (const path of paths) {
+    if (path === folder && prepared.files[path] === undefined) continue
+    const mark = await readFileMark(path)
+    if (mark !== 'absent' && mark !== 'hidden' && mark !== (prepared.files[path] ?? 'absent')) return true
+  }
   return false
 }
+
+/** What a daemon starts again for: `open` env files, `mount` the model volume. */
+export type Asked = 'open' | 'mount'
+
+const askedSchema = z.object({ fingerprint: z.string() })
+
+/** In the run folder, which outlives a restart and no reboot. */
+const toAskedPath = (runDir: string, what: Asked) => join(runDir, `asked-${what}.json`)
+
+/**
+ * Remembers that the privileged step was asked for this, for files of this fingerprint.
+ * @returns false where it was asked already, or nobody would remember: starting again might go on for ever
+ */
+export async function askOnce(runDir: string, what: Asked, fingerprint: string): Promise<boolean> {
+  const path = toAskedPath(runDir, what)
+  const found = await readJson(path, askedSchema)
+  if (found.kind === 'value' && found.value.fingerprint === fingerprint) return false
+  return writeJson(path, { fingerprint }).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** It was done: the same may be asked again. Never rejects. */
+export const forgetAsked = (runDir: string, what: Asked): Promise<void> =>
+  removeFile(toAskedPath(runDir, what)).catch(() => {})

@@ -68,11 +68,11 @@ type Seen = { mark: string; by: 'step' | 'us' }
 
 /**
  * What the privileged step did not mount, or mounted where we do not see it, it would not the next time either: only what it
- * missed is news to it.
+ * missed, or had not been told of yet (the env file came after it), is news to it.
  */
 function isNews(last: Seen | undefined, mark: string): boolean {
   if (last === undefined || last.mark === mark) return false
-  return last.by === 'us' || last.mark === 'missing'
+  return last.by === 'us' || last.mark === 'missing' || last.mark === 'none'
 }
 
 function tell(status: StatusSignal, state: VolumeState, volume: string): void {

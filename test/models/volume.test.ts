@@ -94,6 +94,8 @@ test('a mount is wanted of the privileged step once for each change, and never f
   for (const one of later) await isUnmounted(one)
   // It came between the step and the daemon.
   await until(start('missing').mountWanted, Boolean, bound())
+  // The env file that names it did.
+  await until(start('none').mountWanted, Boolean, bound())
   expect(later.map(({ mountWanted }) => mountWanted.peek())).toEqual([false, false, false])
   // Another disk under that name is another chance.
   await rename(join(roots.sys, 'class/block/nvme1n1'), join(roots.sys, 'class/block/nvme2n1'))

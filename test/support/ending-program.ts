@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // How a run of the daemon ends, without the daemon: whenEnding() for the places given as JSON, run by nobody in particular, who
-// may not read every file. On stdin `hup` and `helper`; each line of stdout is {"shown":[codes]}, or {"ended":…} at last.
+// may not read every file. On stdin `hup`, `helper` and `errors`; each line of stdout
+// is {"shown":[codes]}, {"errors":[what was logged as such]}, or {"ended":…} at last.
 import { createInterface } from 'node:readline'
 import { signal } from '@preact/signals-core'
 import { loadConfig } from '../../src/config/load.ts'
@@ -16,12 +17,14 @@ if (process.getuid?.() === 0) {
   process.setgid?.(65534)
   process.setuid?.(65534)
 }
+const errors: string[] = []
 const needsHelper = signal(false)
 const signals = { SIGTERM: signal(0), SIGINT: signal(0), SIGHUP: signal(0) }
 const asked = createInterface(process.stdin)
 asked.on('line', (line) => {
   if (line === 'hup') signals.SIGHUP.value += 1
   if (line === 'helper') needsHelper.value = true
+  if (line === 'errors') say({ errors })
 })
 asked.once('close', () => process.exit(0))
 const ended = whenEnding({
@@ -41,7 +44,7 @@ const ended = whenEnding({
   loaded: await loadConfig(JSON.parse(places) as ConfigPlaces),
   signals,
   systemd: { active: under === 'systemd', intentOfJob: () => Promise.resolve('restart') },
-  log: silentLog,
+  log: { ...silentLog, error: (_: unknown, message?: string) => void errors.push(message ?? '') },
   abort: new AbortController().signal,
 })
 say('runs')
