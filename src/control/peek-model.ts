@@ -1,6 +1,6 @@
 // Reads as much of a request's body as it takes to know the model that it names; nothing of it is lost. What is read is held until it
 // is handed on: little of each body, more only where there is room.
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { cutIdleBody, hasBody } from '../http/idle-body.ts'
 import { type RequestBody, smallBody } from '../proxy/request-body.ts'
 import { createFormScan, parseBoundary } from './form-scan.ts'
@@ -24,8 +24,10 @@ const idleMs = 120_000
 /** A piece takes 200 bytes besides its own: a body that comes byte by byte is put together now and then. */
 const mostPieces = 1024
 
+export type PeekOf = Call & { takeRoom: TakeRoom }
+
 /** @returns undefined: there was no room for it. @throws what the connection says when the client leaves in mid-body */
-export async function peekModel(request: IncomingMessage, takeRoom: TakeRoom): Promise<Peeked | undefined> {
+export async function peekModel({ request, response, takeRoom }: PeekOf): Promise<Peeked | undefined> {
   if (!hasBody(request)) return { model: undefined, body: undefined }
   cutIdleBody(request, idleMs)
   const boundary = parseBoundary(request.headers['content-type'])
@@ -50,14 +52,29 @@ export async function peekModel(request: IncomingMessage, takeRoom: TakeRoom): P
   const model = found?.kind === 'model' ? found.model : undefined
   // Whole and small: it goes in one write, and can be sent again.
   const isWhole = request.complete && request.readableLength === 0
-  return { model, body: isWhole && size <= smallBody ? Buffer.concat(read) : joined(request, { read, rest, room }) }
+  return {
+    model,
+    body: isWhole && size <= smallBody ? Buffer.concat(read) : joined({ request, response }, { read, rest, room }),
+  }
+}
+
+/** Its iterator listens on, so that the request would not flow. */
+async function readRest(request: IncomingMessage, rest: AsyncIterator<Buffer>): Promise<void> {
+  await rest.return?.()
+  request.resume()
 }
 
 type Pieces = { read: Buffer[]; rest: AsyncIterator<Buffer>; room: Disposable | undefined }
 
-function joined(request: IncomingMessage, { read, rest, room }: Pieces): RequestBody {
+type Call = { request: IncomingMessage; response: ServerResponse }
+
+function joined({ request, response }: Call, { read, rest, room }: Pieces): RequestBody {
+  const state = { isTaken: false }
+  // Answered before an engine took it: a client that sends all of it before it reads would wait for ever.
+  response.once('finish', () => void (!state.isTaken && readRest(request, rest)))
   return {
     async *[Symbol.asyncIterator]() {
+      state.isTaken = true
       try {
         // Forgotten piece by piece: the answer may take an hour.
         for (let piece = read.shift(); piece; piece = read.shift()) yield piece
@@ -69,8 +86,7 @@ function joined(request: IncomingMessage, { read, rest, room }: Pieces): Request
         }
       } finally {
         // Whoever was answered early sends the rest all the same.
-        await rest.return?.()
-        request.resume()
+        await readRest(request, rest)
       }
     },
   }

@@ -27,11 +27,12 @@ export function createPeek(): Peek {
       response.once('close', () => over.abort())
       const timer = setTimeout(late, within * 1000)
       try {
-        return await peekModel(request, async (bytes) => {
+        const takeRoom = async (bytes: number) => {
           const taken = await room.take(bytes, over.signal)
           if (taken) onAbort(over.signal, () => taken[Symbol.dispose]())
           return taken
-        })
+        }
+        return await peekModel({ request, response, takeRoom })
       } finally {
         clearTimeout(timer)
       }

@@ -62,7 +62,7 @@ export function createInference({ launches, proxy, isMining, log }: InferenceDep
     if (!peeked) return refuse(request, response, { status: 503, message: noRoom })
     const { model, body } = peeked
     const send = (among: () => readonly Upstream[]) =>
-      proxy(request, response, path, { among: () => preferIdle(among(), isMining), body })
+      proxy(request, response, path, { among: (except) => preferIdle(leaveOut(among(), except), isMining), body })
     if (model === undefined) {
       const found = pickUnnamed(launches, (own) => (own.every(isMining) ? catalogue.byName(own[0]?.model ?? '') : []))
       if (!Array.isArray(found)) return send(found)
@@ -89,6 +89,9 @@ export function createInference({ launches, proxy, isMining, log }: InferenceDep
     refuse(request, response, { status: 404, message: `The model ${model} does not exist; ${there}` })
   }
 }
+
+/** Before the preference: where the only idle one does not answer, one that mines may. */
+const leaveOut = (all: readonly Upstream[], except: Upstream | undefined) => all.filter((one) => one !== except)
 
 /** One that mines is asked where no other engine serves the model. */
 function preferIdle(all: readonly Upstream[], isMining: (upstream: Upstream) => boolean): readonly Upstream[] {

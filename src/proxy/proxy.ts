@@ -22,8 +22,8 @@ import { type RequestBody, takeBody } from './request-body.ts'
 export type ProxyRequest = (request: IncomingMessage, response: ServerResponse, path: string, choice?: Choice) => void
 
 export type Choice = {
-  /** Those that may take it, asked again for a second try; among those that the proxy was made for. */
-  among?: () => readonly Upstream[]
+  /** Those that may take it, asked again for a second try, without the one that was tried. */
+  among?: (except?: Upstream) => readonly Upstream[]
   body?: RequestBody
 }
 
@@ -61,7 +61,7 @@ export function createProxy({ upstreams, log, limits: given }: ProxyOptions): Pr
   const all = () => upstreams.peek()
 
   function begin(call: Call, body: RequestBody, except?: Upstream): void {
-    const upstream = pickUpstream(call.among(), (state.turn += 1), except)
+    const upstream = pickUpstream(call.among(except), (state.turn += 1), except)
     if (!upstream) return sendNoEngine(call.response)
     const { request, response, path } = call
     if (response.destroyed) return
@@ -114,11 +114,11 @@ type Call = {
   response: ServerResponse
   path: string
   repeated: boolean
-  among: () => readonly Upstream[]
+  among: (except?: Upstream) => readonly Upstream[]
 }
 
 const canElsewhere = ({ repeated, among }: Call, tried: Upstream) =>
-  !repeated && pickUpstream(among(), 0, tried) !== undefined
+  !repeated && pickUpstream(among(tried), 0, tried) !== undefined
 
 /** What was streamed to one engine is gone. */
 const isWhole = (body: RequestBody) => body === undefined || Buffer.isBuffer(body)
