@@ -4,7 +4,7 @@
 import { chmod, chown, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { judgeGiven } from '../config/judge.ts'
-import { loadOrLastGood, runDirOf } from '../config/last-good.ts'
+import { loadOrLastGoodOfRoot, runDirOf } from '../config/last-good.ts'
 import type { Config } from '../config/schema.ts'
 import { pickPlaces, type ConfigPlaces } from '../config/sources.ts'
 import { messageOf } from '../core/errors.ts'
@@ -13,7 +13,8 @@ import { type Prepared, readFileMark, writePrepared } from '../host/prepared.ts'
 import { parseOwnUnit, readOwnCgroup } from '../host/systemd-job.ts'
 import { readVolume, systemRoots, type VolumeState } from '../models/find-volume.ts'
 import { toVolumeMark } from '../models/volume.ts'
-import { makeFolder, openPaths, type Owner } from './prepare-paths.ts'
+import { makeFolder, type Owner } from './make-folder.ts'
+import { doesAnswer, openPaths } from './prepare-paths.ts'
 import { UsageError, exits, type Output, type Verb } from './verb.ts'
 
 export const prepare: Verb = {
@@ -22,7 +23,8 @@ export const prepare: Verb = {
     'as root, before the daemon: makes env files readable for it, mounts the model volume, opens the folders that settings name',
   help: `--group GROUP  who may read the env files: they become root:GROUP 0640 (default gonka)
 
-Run by gonka-node.service before each start; nobody else needs it. Ends 0 also when there is nothing to do.`,
+Run by gonka-node.service before each start; nobody else needs it. Elsewhere it makes and opens no folders. Ends 0 also
+when there is nothing to do, or something cannot be done: that is told.`,
   options: { group: { type: 'string' } },
   positionals: 0,
   async run({ flags, out }) {
@@ -34,19 +36,35 @@ Run by gonka-node.service before each start; nobody else needs it. Ends 0 also w
     else out.complain('prepare: there is no such group: env files stay as they are')
     // At once: what is written from now on is for the next step.
     const marks = await readMarks(files)
+    // By hand, or from another unit, it would open that one's sandbox, and pass for what the unit's own step saw.
+    const isOurs = parseOwnUnit(readOwnCgroup()) === unit
     // What a daemon started now would run on: with a bad edit, the last good configuration.
-    const loaded = await loadOrLastGood(places, undefined, false)
+    const loaded = await loadOrLastGoodOfRoot(places, { keep: isOurs })
+    for (const { where, message } of loaded.warnings.filter(({ code }) => code === 'config-not-saved'))
+      out.complain(`prepare: ${where}: ${message}`)
     const config = 'config' in loaded ? loaded.config : judgeGiven(loaded.given).config
-    const volume = config ? await mountModels(config, owner, out) : { kind: 'none' as const }
-    if (config && owner) await openPaths({ config, given: loaded.given, volume: volume.kind, owner, out })
-    // By hand, it would pass for what the unit's own step saw.
-    if (parseOwnUnit(readOwnCgroup()) === unit)
-      await tell(runDirOf(loaded.given), { volume: toVolumeMark(volume), files: marks }, out)
+    const volume = await attempt(out, async () =>
+      config ? mountModels(config, isOurs ? owner : undefined, out) : { kind: 'none' as const },
+    )
+    if (!isOurs || !volume) return exits.ok
+    if (config && owner)
+      await attempt(out, () => openPaths({ unit, config, given: loaded.given, volume: volume.kind, owner, out }))
+    await tell(runDirOf(loaded.given), { volume: toVolumeMark(volume), files: marks }, out)
     return exits.ok
   },
 }
 
 const unit = 'gonka-node.service'
+
+/** What fails is told, and the start goes on. */
+async function attempt<T>(out: Output, step: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await step()
+  } catch (error) {
+    out.complain(`prepare: ${messageOf(error)}`)
+    return undefined
+  }
+}
 
 /** User and group of that name; the user is root where only the group is there. */
 async function readOwner(name: string): Promise<Owner | undefined> {
@@ -82,6 +100,7 @@ async function openEnvFiles(paths: readonly string[], gid: number, out: Output):
 /** Without waiting for a disk that is not there: the daemon asks for us again when it appears. */
 async function mountModels({ models }: Config, owner: Owner | undefined, out: Output): Promise<VolumeState> {
   if (!models.volume) return { kind: 'none' }
+  if (!(await doesAnswer(models.volumeMount))) throw new Error(`${models.volumeMount}: its disk does not answer`)
   const { mountOnMachine, mountVolume } = await import('../models/mount-volume.ts')
   const roots = { ...systemRoots, mountinfo: '/proc/1/mountinfo' }
   const state = await mountVolume({ settings: { ...models, volumeTimeout: 0 }, roots, mount: mountOnMachine })

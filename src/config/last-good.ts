@@ -1,9 +1,10 @@
 // A typo never takes an earning node down: the variables of the last good configuration are kept, 0600, and used while the
 // new one is bad or gone. A state folder that is full or read-only never keeps a good configuration from being used.
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { messageOf } from '../core/errors.ts'
-import { readJson, writeJson } from '../core/json-file.ts'
+import { type Found, readJson, writeJson } from '../core/json-file.ts'
 import { engineVariable } from './engine-env.ts'
 import type { Finding } from './finding.ts'
 import type { Given, Setting } from './given.ts'
@@ -50,17 +51,51 @@ type Kept = z.output<typeof keptSchema>
  */
 export async function loadOrLastGood(places: ConfigPlaces, machine?: string, keep = true): Promise<Startable> {
   const [loaded, mark] = await Promise.all([loadConfig(places), machine ?? readMachineMark()])
-  const path = join(stateDirOf(loaded.given), 'last-good-config.json')
+  return keepOrFallBack(loaded, {
+    path: join(stateDirOf(loaded.given), 'last-good-config.json'),
+    machine: mark,
+    keep,
+  })
+}
+
+/** Outside of what the service owns. */
+const copyOfRoot = '/var/lib/gonka-node-prepare/last-good-config.json'
+
+/**
+ * The same for the privileged step, which believes nothing that the service could have written: a forged configuration would
+ * have root make and give away folders anywhere. It keeps a copy of its own.
+ */
+export async function loadOrLastGoodOfRoot(
+  places: ConfigPlaces,
+  { path = copyOfRoot, machine, keep }: { path?: string; machine?: string; keep: boolean },
+): Promise<Startable> {
+  const [loaded, mark] = await Promise.all([loadConfig(places), machine ?? readMachineMark()])
+  return keepOrFallBack(loaded, { path, machine: mark, keep, ofRoot: true })
+}
+
+type Copy = { path: string; machine: string; keep: boolean; ofRoot?: boolean }
+
+async function keepOrFallBack(loaded: Loaded, copy: Copy): Promise<Startable> {
+  const { path, machine } = copy
   if (loaded.kind === 'ok') {
-    const failed = keep ? await writeLastGood(path, loaded.given, mark) : undefined
+    const failed = copy.keep ? await writeLastGood(copy, loaded.given) : undefined
     return failed ? { ...loaded, warnings: [...loaded.warnings, failed] } : loaded
   }
-  const found = await readJson(path, keptSchema)
+  const found = await readKept(copy)
   if (found.kind === 'none') return loaded
-  const back = found.kind === 'value' ? fallBack(loaded, found.value, mark) : found.why
+  const back = found.kind === 'value' ? fallBack(loaded, found.value, machine) : found.why
   if (typeof back !== 'string') return back
   const warning = { where: path, message: `the last good configuration is of no use: ${back}; correct the new one` }
   return { ...loaded, warnings: [...loaded.warnings, warning] }
+}
+
+/** A fifo would be waited for. */
+async function readKept({ path, ofRoot = false }: Copy): Promise<Found<Kept>> {
+  const facts = await stat(path).catch(() => undefined)
+  if (facts && !facts.isFile()) return { kind: 'bad', why: 'is no regular file' }
+  if (facts && ofRoot && (facts.uid !== 0 || (facts.mode & 0o022) !== 0))
+    return { kind: 'bad', why: 'somebody else than root can write it' }
+  return readJson(path, keptSchema)
 }
 
 /** @returns why it cannot be used, where it cannot */
@@ -103,10 +138,11 @@ const gone = (path: string): Finding => ({
   code: 'config-missing',
 })
 
-async function writeLastGood(path: string, given: Given, machine: string): Promise<Finding | undefined> {
+async function writeLastGood(copy: Copy, given: Given): Promise<Finding | undefined> {
+  const { path, machine } = copy
   const ours = [...given].filter(([name]) => isOurs(name) || engineVariable(name))
   const variables = Object.fromEntries(ours.sort(([a], [b]) => (a < b ? -1 : 1)))
-  const old = await readJson(path, keptSchema)
+  const old = await readKept(copy)
   if (old.kind === 'value' && old.value.machine === machine && sameVariables(old.value.variables, variables)) return
   const kept: Kept = { version: 1, savedAt: new Date().toISOString(), machine, variables }
   try {

@@ -1,6 +1,6 @@
 // Opens the paths of the settings to the sandboxed unit: a drop-in at run time, made by the privileged step before the daemon
 // is started. systemd takes it for this very start: what follows ExecStartPre= is run as the reloaded unit says.
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { plainEnv, runProgram } from '../core/run-program.ts'
 import { removeFile } from '../core/json-file.ts'
@@ -58,20 +58,38 @@ export async function applyUnitPaths(
   { folder = '/run/systemd/system', systemctl = 'systemctl' }: Places = {},
 ): Promise<string | undefined> {
   const path = join(folder, `${unit}.d`, '50-paths.conf')
-  const before = await readFile(path, 'utf8').catch(() => undefined)
-  if (before === text) return undefined
+  // Until systemd has read it: who is killed in between leaves this for the next start.
+  const pending = join(dirname(path), '.50-paths.pending')
+  const [before, wasPending] = await Promise.all([readFile(path, 'utf8').catch(() => undefined), isThere(pending)])
+  if (before === text && !wasPending) return undefined
+  await mkdir(dirname(path), { recursive: true })
+  // systemd complains of what not everybody may read; the unit's umask forbids it.
+  await chmod(dirname(path), 0o755)
+  await writeFile(pending, '')
+  await chmod(pending, 0o644)
   if (text === undefined) await removeFile(path)
-  else {
-    await mkdir(dirname(path), { recursive: true })
-    await writeFile(path, text)
-    // systemd complains of a unit file that not everybody may read; the unit's umask forbids it.
-    await chmod(dirname(path), 0o755)
-    await chmod(path, 0o644)
-  }
+  else await writeBeside(path, text)
   // 30 s: a reload runs every generator of the machine, and an instance that boots is busy.
   const outcome = await runProgram(systemctl, ['daemon-reload'], { timeout: 30_000, env: plainEnv })
-  if (outcome.kind === 'exited' && outcome.code === 0) return undefined
+  if (outcome.kind === 'exited' && outcome.code === 0) {
+    await removeFile(pending)
+    return undefined
+  }
   // The next start tries again.
   await removeFile(path)
   return `systemctl daemon-reload: ${outcome.kind === 'exited' ? `exit ${outcome.code}: ${outcome.stderr.trim()}` : outcome.kind}`
 }
+
+/** Never half: systemd may read it at any time. */
+async function writeBeside(path: string, text: string): Promise<void> {
+  const beside = `${path}.new`
+  await writeFile(beside, text)
+  await chmod(beside, 0o644)
+  await rename(beside, path)
+}
+
+const isThere = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  )

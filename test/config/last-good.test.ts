@@ -1,8 +1,9 @@
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { chmod, chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { configPart, problemOf } from '../../src/config/config-part.ts'
-import { loadOrLastGood } from '../../src/config/last-good.ts'
+import { loadOrLastGood, loadOrLastGoodOfRoot } from '../../src/config/last-good.ts'
 import { configProblems } from '../../src/config/problems.ts'
 import { configPlaces } from '../support/config-places.ts'
 
@@ -156,4 +157,45 @@ test('what is kept are the variables as they were, with their lines', async () =
   const { stateDir, file } = await earning()
   const found = JSON.parse(await readFile(kept(stateDir), 'utf8')) as { variables: Record<string, unknown> }
   expect(found.variables['CLIENT_ID']).toEqual({ value: '0042', origin: { kind: 'file', path: file, line: 2 } })
+})
+
+test('what the privileged step falls back to is a copy of its own, never that of the service', async () => {
+  const places = await earning()
+  const path = join(places.root, 'of-root/last-good-config.json')
+  await writeFile(places.file, 'CLIENT_ID=x\n')
+  expect(await loadOrLastGoodOfRoot(places, { path, machine: here, keep: true })).toMatchObject({ kind: 'bad' })
+  await writeFile(places.file, good)
+  expect(await loadOrLastGoodOfRoot(places, { path, machine: here, keep: false })).toMatchObject({ kind: 'ok' })
+  await expect(stat(path)).rejects.toThrow(/ENOENT/)
+  expect(await loadOrLastGoodOfRoot(places, { path, machine: here, keep: true })).toMatchObject({ kind: 'ok' })
+  expect((await stat(path)).mode & 0o777).toBe(0o600)
+})
+
+test.skipIf(process.getuid?.() !== 0)(
+  'a copy that somebody else than root owns or can write is of no use to it',
+  async () => {
+    const places = await earning()
+    const path = join(places.root, 'of-root/last-good-config.json')
+    const load = () => loadOrLastGoodOfRoot(places, { path, machine: here, keep: true })
+    await load()
+    await writeFile(places.file, 'CLIENT_ID=x\n')
+    expect(await load()).toMatchObject({ kind: 'last-good', config: { registration: { clientId: '0042' } } })
+    await chown(path, 65_534, 0)
+    const refused = {
+      kind: 'bad',
+      warnings: [{ message: expect.stringContaining('somebody else than root') as string }],
+    }
+    expect(await load()).toMatchObject(refused)
+    await chown(path, 0, 65_534)
+    await chmod(path, 0o620)
+    expect(await load()).toMatchObject(refused)
+  },
+)
+
+test('a fifo where the last good configuration should be is not waited for', async () => {
+  const places = await configPlaces('CLIENT_ID=x\n')
+  await mkdir(places.stateDir)
+  execFileSync('mkfifo', [kept(places.stateDir)])
+  const loaded = await loadOrLastGood(places, here)
+  expect(loaded.warnings.at(-1)?.message).toMatch(/is no regular file/)
 })

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -42,7 +43,7 @@ async function system(script: string) {
   await chmod(systemctl, 0o755)
   const asked = () => readFile(join(folder, 'asked'), 'utf8').catch(() => '')
   const dropIn = () => readFile(join(folder, 'x.service.d/50-paths.conf'), 'utf8').catch(() => undefined)
-  return { apply: (text?: string) => applyUnitPaths('x.service', text, { folder, systemctl }), asked, dropIn }
+  return { folder, apply: (text?: string) => applyUnitPaths('x.service', text, { folder, systemctl }), asked, dropIn }
 }
 
 test('systemd reads the drop-in when it changes, and is not asked when it does not', async () => {
@@ -64,4 +65,16 @@ test('a reload that fails is told, and tried again at the next start', async () 
   const folder = await tempDir()
   await mkdir(join(folder, 'x.service.d'))
   expect(await applyUnitPaths('x.service', 'one', { folder, systemctl: '/nowhere' })).toContain('not-started')
+})
+
+test('what was written by somebody who was killed before systemd read it is read at the next start', async () => {
+  const { apply, asked, dropIn, folder } = await system(`[ -e "$0.well" ] || kill -9 $PPID`)
+  const script = `import { applyUnitPaths } from ${JSON.stringify(join(import.meta.dirname, '../../src/host/unit-paths.ts'))}
+    await applyUnitPaths('x.service', 'one', { folder: ${JSON.stringify(folder)}, systemctl: ${JSON.stringify(join(folder, 'systemctl'))} })`
+  const killed = spawnSync(process.execPath, ['--input-type=module', '-e', script])
+  expect([killed.signal, await dropIn()]).toEqual(['SIGKILL', 'one'])
+  await writeFile(join(folder, 'systemctl.well'), '')
+  expect(await apply('one')).toBeUndefined()
+  await apply('one')
+  expect(await asked()).toBe('daemon-reload\ndaemon-reload\n')
 })

@@ -108,6 +108,10 @@ describeWith('a node with paths of its own under systemd', provided, (image) => 
     expect(await bed.sh('stat -c "%U %a" /opt/caches/vllm')).toBe('gonka 755\n')
     expect(await bed.show('ProtectHome')).toBe('read-only')
     expect(await bed.show('ReadWritePaths')).toMatch(/-\/mnt\/models -\/opt\/caches\/vllm$/)
+    expect(await bed.sh('stat -c "%U %a" /var/lib/gonka-node-prepare/*')).toBe('root 600\n')
+    // Called by hand in another unit, it makes and opens nothing there.
+    await bed.sh('systemd-run -q --wait --unit=others.service gonka-node prepare')
+    expect(await bed.sh('ls /run/systemd/system')).not.toContain('others.service.d')
   })
 
   test('with a bad edit, the paths of the last good configuration are open also after a boot, which empties /run', async () => {
