@@ -3,10 +3,11 @@ import { leave, startTold } from './leaving.ts'
 import { hasNginx, load, type Load, type Places, startPlaces, startProgram } from './programs.ts'
 import type { BenchContext, BenchRow } from './row.ts'
 
+// Ours, and tighter than the issue's 35 ÷ 13 = 2.7, which would pass at nearly twice what is measured.
 const chunkRatio: BenchRow = {
   name: "proxy: CPU per streamed chunk ÷ nginx's, same turn",
   unit: '',
-  goal: { atMost: 2.7 },
+  goal: { atMost: 1.8 },
   async measure(context) {
     const { ours, theirs } = await measureChunks(context)
     return theirs === undefined ? undefined : { value: ours / theirs }
@@ -36,14 +37,15 @@ export const rows: BenchRow[] = [
       return { value: p50(ours) - p50(bare), ...(theirs.length > 0 && { compared: p50(theirs) - p50(bare) }) }
     },
   },
-  // 35 µs is what it may take on the machine of the goals, where nginx takes 13: another machine is judged by the two side by side.
+  // 35 µs is what it may take on the machine of the goals, where nginx takes 13: beside nginx it is shown, and judged by the row below.
   {
-    name: hasNginx() ? 'proxy: CPU per streamed chunk (by the row below)' : 'proxy: CPU per streamed chunk',
+    name: 'proxy: CPU per streamed chunk',
     unit: 'µs',
     ...(!hasNginx() && { goal: { atMost: 35 } }),
     compare: 'nginx',
     async measure(context) {
       const { ours, theirs } = await measureChunks(context)
+      context.log(`${ours.toFixed(1)} µs of 35: ${ours > 35 ? 'missed on this machine' : 'held'}`)
       return { value: ours, ...(theirs !== undefined && { compared: theirs }) }
     },
   },
