@@ -2,6 +2,7 @@
 // is handed on: little of each body, more only where there is room.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { cutIdleBody, hasBody } from '../http/idle-body.ts'
+import { proxyLimits, sendIdle } from '../proxy/proxy.ts'
 import { type RequestBody, smallBody } from '../proxy/request-body.ts'
 import { createFormScan, parseBoundary } from './form-scan.ts'
 import { createModelScan, type ScanResult } from './model-scan.ts'
@@ -19,17 +20,24 @@ export type TakeRoom = (bytes: number) => Promise<Disposable | undefined>
 const most = 1 << 20
 /** Bytes of a long body that need no room: the first piece of it, where the name mostly is. */
 const free = 16_384
-/** ms; a client that stops sending in mid-body is cut off. */
-const idleMs = 120_000
 /** A piece takes 200 bytes besides its own: a body that comes byte by byte is put together now and then. */
 const mostPieces = 1024
 
-export type PeekOf = Call & { takeRoom: TakeRoom }
+export type PeekOf = Call & {
+  takeRoom: TakeRoom
+  /** ms; a client that stops sending in mid-body is 408, or cut off where its answer has begun. */
+  idleMs?: number
+}
 
 /** @returns undefined: there was no room for it. @throws what the connection says when the client leaves in mid-body */
-export async function peekModel({ request, response, takeRoom }: PeekOf): Promise<Peeked | undefined> {
+export async function peekModel({
+  request,
+  response,
+  takeRoom,
+  idleMs = proxyLimits.idleBody,
+}: PeekOf): Promise<Peeked | undefined> {
   if (!hasBody(request)) return { model: undefined, body: undefined }
-  cutIdleBody(request, idleMs)
+  cutIdleBody(request, idleMs, () => sendIdle(request, response))
   const boundary = parseBoundary(request.headers['content-type'])
   const scan = boundary === undefined ? createModelScan() : createFormScan(boundary)
   const rest = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>

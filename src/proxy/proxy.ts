@@ -101,7 +101,10 @@ export function createProxy({ upstreams, log, limits: given }: ProxyOptions): Pr
       if (!pickUpstream(among(), 0)) return sendNoEngine(response)
       const call: Call = { request, response, path, repeated: false, among }
       if (read) begin(call, read)
-      else takeBody(request, { idleMs: limits.idleBody, cut: () => sendIdle(call) }, (body) => begin(call, body))
+      else
+        takeBody(request, { idleMs: limits.idleBody, cut: () => sendIdle(request, response) }, (body) =>
+          begin(call, body),
+        )
     },
     end() {
       for (const pool of pools.end()) pool.destroy(new Error('the proxy ends'))
@@ -141,7 +144,7 @@ function sendSilent(response: ServerResponse): void {
 }
 
 /** The end of the response ends the try at the engine, too. */
-function sendIdle({ request, response }: Call): void {
+export function sendIdle(request: IncomingMessage, response: ServerResponse): void {
   if (response.headersSent) return void request.socket.destroy()
   response.shouldKeepAlive = false
   sendOpenAiError(response, { status: 408, message: 'the body of the request stopped coming', type: 'timeout' })

@@ -1,6 +1,8 @@
 // Answers that are given before a body is read: their clients may send all of it before they read.
 import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
+import { peekModel } from '../../src/control/peek-model.ts'
+import { createHttpServer } from '../../src/http/server.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
 import { startBed } from './bed.ts'
@@ -55,4 +57,23 @@ test('where the only idle engine refuses the connection, one that mines answers'
   const headers = { 'content-type': 'application/json' }
   const { status, text } = await call('POST', '/v1/completions', { body: '{"model":"tiny"}', headers })
   expect([status, JSON.parse(text)]).toMatchObject([200, { name: 'mining' }])
+})
+
+test('a client that stops sending, before its model is known or behind it, is 408 and its connection ends', async () => {
+  const server = createHttpServer((request, response) => {
+    peekModel({ request, response, takeRoom: async () => undefined, idleMs: 200 }).catch(() => {})
+  })
+  const port = await freePort()
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  for (const begun of ['{"prompt":"', '{"model":"tiny","prompt":"']) {
+    const socket = connect(port, '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    let heard = ''
+    socket.on('data', (text: Buffer) => (heard += text.toString()))
+    const ended = new Promise((resolve) => socket.once('end', resolve))
+    socket.write(`POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000\r\n\r\n${begun}`)
+    await ended
+    expect(heard).toMatch(/^HTTP\/1\.1 408 [^]*"type":"timeout"/)
+  }
 })
