@@ -6,6 +6,13 @@ import type { Target } from './target.ts'
 const valueOf = ({ environment }: Target, name: string): string => environment?.[name] ?? ''
 const portOf = (address: string) => new URL(address.includes('://') ? address : `http://${address}`).port
 
+/** Sorted; NaN for `all` and UUIDs. */
+const visibleOf = (target: Target): number[] =>
+  valueOf(target, 'CUDA_VISIBLE_DEVICES')
+    .split(',')
+    .map((one) => (one.trim() === '' ? NaN : Number(one)))
+    .toSorted((a, b) => a - b)
+
 type Log = { offset: number; next_offset: number; content: string }
 
 export const environmentCases: Case[] = [
@@ -31,15 +38,20 @@ export const environmentCases: Case[] = [
   {
     of: 'A1.9',
     title: 'CUDA_VISIBLE_DEVICES names the GPUs: all of them for a launch without gpu_ids, and no other one',
-    lacks: needsVariable('CUDA_VISIBLE_DEVICES'),
+    lacks: (target) =>
+      needsVariable('CUDA_VISIBLE_DEVICES')(target) ??
+      (visibleOf(target).every(Number.isInteger) ? undefined : 'CUDA_VISIBLE_DEVICES tells no indices'),
     async run(target) {
-      const visible = valueOf(target, 'CUDA_VISIBLE_DEVICES').split(',').map(Number)
+      const visible = visibleOf(target)
       const beyond = Math.max(...visible) + 1
       const body = { model: target.model, gpu_ids: [beyond] }
       const refused = await target.call('POST', '/launch', { body })
       assert.deepEqual(refused.json, { detail: `Requested GPUs are not available: [${beyond}]` })
       const made = await target.launch({ model: target.model })
-      assert.deepEqual(made.gpu_ids, visible)
+      assert.deepEqual(
+        made.gpu_ids.toSorted((a, b) => a - b),
+        visible,
+      )
       await target.stop(made.launch_id)
     },
   },

@@ -24,12 +24,30 @@ const failures: Record<Method, string> = {
   CompleteStream: 'Generation stream failed: ',
 }
 
-/** A long call, and another one should it end before. */
+/** A long call, and another one should it end before. @returns the last one's, OK where none has failed after the patience of the target */
 async function askUntilItFails(target: Target, method: Method, launch_id: string): Promise<GrpcAnswer<object>> {
+  const end = performance.now() + target.patience
   for (;;) {
     const found = await ask(target, method, { launch_id, prompts: ['tell me everything'], max_tokens: 1900 })
-    if (found.code !== 'OK') return found
+    if (found.code !== 'OK' || performance.now() > end) return found
   }
+}
+
+/** @returns the launch, stopped, and how many methods were asked while it was loading */
+async function judgeLoading(target: Target) {
+  const { launch_id } = await target.launch({ model: target.model, gpu_ids: [target.gpus[0]] })
+  let judged = 0
+  for (const method of methods) {
+    const [empty, found] = await Promise.all([ask(target, method, { launch_id }), askOne(target, method, launch_id)])
+    // It was long enough in that state for both, or nothing is told.
+    if ((await target.status(launch_id)).state !== 'bootstrapping') break
+    assert.deepEqual([empty.code, empty.details], ['INVALID_ARGUMENT', `${fieldOf(method)} must not be empty`])
+    const details = `Launch ${launch_id} is not ready (state=bootstrapping)`
+    assert.deepEqual([found.code, found.details], ['FAILED_PRECONDITION', details])
+    judged += 1
+  }
+  await target.stop(launch_id)
+  return { launch_id, judged }
 }
 
 export const grpcStateCases: Case[] = [
@@ -40,19 +58,10 @@ export const grpcStateCases: Case[] = [
     lacks: needsGrpc,
     shares: false,
     async run(target) {
-      const { launch_id } = await target.launch({ model: target.model, gpu_ids: [target.gpus[0]] })
-      for (const method of methods) {
-        const [empty, found] = await Promise.all([
-          ask(target, method, { launch_id }),
-          askOne(target, method, launch_id),
-        ])
-        // It was long enough in that state for both, or nothing is told.
-        if ((await target.status(launch_id)).state !== 'bootstrapping') break
-        assert.deepEqual([empty.code, empty.details], ['INVALID_ARGUMENT', `${fieldOf(method)} must not be empty`])
-        const details = `Launch ${launch_id} is not ready (state=bootstrapping)`
-        assert.deepEqual([found.code, found.details], ['FAILED_PRECONDITION', details])
-      }
-      await target.stop(launch_id)
+      let last = await judgeLoading(target)
+      for (let again = 0; last.judged === 0 && again < 4; again += 1) last = await judgeLoading(target)
+      assert.ok(last.judged > 0, 'five launches left their loading state before a call was answered: nothing is shown')
+      const { launch_id } = last
       const { code, details } = await askOne(target, 'Embed', launch_id)
       assert.deepEqual([code, details], ['FAILED_PRECONDITION', `Launch ${launch_id} is not ready (state=stopped)`])
     },
