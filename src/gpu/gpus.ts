@@ -108,8 +108,8 @@ function createReader(smi: NvidiaSmi, clock: Clock) {
 
 /** Of these GPUs alone: the driver's trouble with another one keeps nobody waiting. */
 async function readMemory(smi: NvidiaSmi, gpus: readonly number[], abort: AbortSignal): Promise<MemoryLook> {
-  const which = [`--id=${gpus.join(',')}`, '--query-gpu=index,uuid,memory.used']
-  const answer = await smi.ask([...which, '--format=csv,noheader,nounits'], abort)
+  const what = ['--query-gpu=index,uuid,memory.used', '--format=csv,noheader,nounits', `--id=${gpus.join(',')}`]
+  const answer = await smi.ask(what, abort)
   if (answer.kind === 'none') return { kind: 'none' }
   if (answer.kind === 'invalid') return { kind: 'failed', why: answer.text.slice(0, 200) }
   if (answer.kind === 'failed') return { kind: 'failed', why: `${answer.problem.title} (${answer.problem.evidence})` }
