@@ -3,8 +3,16 @@
 import { CallError } from './call-error.ts'
 
 export interface Admission {
-  /** Until it is disposed of. @throws CallError RESOURCE_EXHAUSTED */
-  admit(bytes: number): Disposable
+  /** @throws CallError RESOURCE_EXHAUSTED */
+  admit(bytes: number): Place
+}
+
+/** Of one call; each is told once. */
+export interface Place {
+  /** The request is done with. */
+  forget(): void
+  /** The client has read the end of the call, or has left. */
+  leave(): void
 }
 
 export type AdmissionBounds = { calls: number; bytes: number }
@@ -18,10 +26,8 @@ export function createAdmission(bounds: AdmissionBounds): Admission {
       held.calls += 1
       held.bytes += bytes
       return {
-        [Symbol.dispose]() {
-          held.calls -= 1
-          held.bytes -= bytes
-        },
+        forget: () => void (held.bytes -= bytes),
+        leave: () => void (held.calls -= 1),
       }
     },
   }

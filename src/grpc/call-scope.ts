@@ -1,6 +1,7 @@
 // How long a call's work may go on: until the client leaves or its deadline passes. Then everything it runs ends at once.
 import { setMaxListeners } from 'node:events'
 import { CallError } from './call-error.ts'
+import { at } from './engine-answer.ts'
 
 /** The part of grpc-js's server calls that we use. */
 export type ServerCall = {
@@ -42,4 +43,18 @@ export function openScope(call: ServerCall): CallScope {
       clearTimeout(timer)
     },
   }
+}
+
+type Closable = { close(code: number): void }
+
+/** The innermost layer of a call of grpc-js, which it keeps to itself. */
+export function innermostOf(call: unknown): unknown {
+  const next = at(call, 'nextCall')
+  return next === undefined ? call : innermostOf(next)
+}
+
+/** Its stream of HTTP/2; `undefined` where a new version of grpc-js has another shape. */
+export function streamOf(call: ServerCall): Closable | undefined {
+  const stream = at(innermostOf(at(call, 'call')), 'stream')
+  return typeof at(stream, 'close') === 'function' ? (stream as Closable) : undefined
 }

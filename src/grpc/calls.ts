@@ -9,6 +9,7 @@ import type { EncodedRequest } from './encoded-request.ts'
 import { EngineRefused } from './engine-answer.ts'
 import { createLookAhead, type LookAhead, type Share } from './look-ahead.ts'
 import { createMessageOutlet, createStreamOutlet } from './outlets.ts'
+import { limitUnread } from './unread.ts'
 import type { Destination, Run, Work } from './work.ts'
 
 /** What the daemon can spare, in bytes and over all calls; each bound is reached by clients in the wrong alone. */
@@ -28,7 +29,11 @@ export type CallBounds = {
   streams: { each: number; all: number }
   /** Answers that come as one message, until they are read; prompts wait. */
   messages: { all: number }
+  /** That a client gets to read the end of its call, beside what its bytes take at a slow rate, ms. */
+  unreadMs?: number
 }
+
+const usualUnreadMs = 60_000
 
 export type Calls = { inference: UntypedServiceImplementation; tokens: UntypedServiceImplementation }
 
@@ -47,9 +52,16 @@ export function createCalls(work: Work, log: Log, bounds: CallBounds = usualBoun
   /** Resolves when all is written. @throws what the run throws, or why the call is not taken */
   async function carryOut<T>(call: Received<T>, run: Run<T>, to: Destination): Promise<void> {
     using scope = openScope(call)
-    using _place = admission.admit(call.request.costWithin(bounds.admission.bytes))
-    await run(call.request.take(), to, scope.abort)
+    const place = admission.admit(call.request.costWithin(bounds.admission.bytes))
+    onceLeft(call, place.leave)
+    try {
+      await run(call.request.take(), to, scope.abort)
+    } finally {
+      place.forget()
+    }
   }
+
+  const limit = (call: ServerCall, share: Share) => limitUnread(call, share.held, bounds.unreadMs ?? usualUnreadMs)
 
   async function answer<T>(call: ServerUnaryCall<EncodedRequest<T>, Buffer>, run: Run<T>, failed: string) {
     const share = openShare(messages, call)
@@ -59,6 +71,8 @@ export function createCalls(work: Work, log: Log, bounds: CallBounds = usualBoun
       return outlet.toMessage()
     } catch (error) {
       throw toError(error, failed)
+    } finally {
+      limit(call, share)
     }
   }
 
@@ -70,6 +84,7 @@ export function createCalls(work: Work, log: Log, bounds: CallBounds = usualBoun
     } catch (error) {
       call.emit('error', toError(error, failed))
     }
+    limit(call, share)
   }
 
   const unary =
@@ -95,10 +110,14 @@ export function createCalls(work: Work, log: Log, bounds: CallBounds = usualBoun
   }
 }
 
-/** Every call is 'cancelled' once the client has read its end, or has left: until then what it has not read counts. */
 function openShare(lookAhead: LookAhead, call: ServerCall): Share {
   const share = lookAhead.share()
-  call.on('cancelled', () => share.end())
-  if (call.cancelled) share.end()
+  onceLeft(call, () => share.end())
   return share
+}
+
+/** Every call is 'cancelled' once the client has read its end, or has left: until then what it has not read counts. */
+function onceLeft(call: ServerCall, then: () => void): void {
+  if (call.cancelled) then()
+  else call.on('cancelled', then)
 }

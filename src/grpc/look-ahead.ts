@@ -3,6 +3,7 @@
 
 /** Of one call. */
 export interface Share {
+  readonly held: number
   /** Another prompt may begin. Where not, `whenSpare` is called once, when one may: later, never from within a call to us. */
   hasRoom(whenSpare: () => void): boolean
   add(bytes: number): void
@@ -20,8 +21,8 @@ export type LookAheadBounds = {
   each: number
   all: number
   /**
-   * Who goes on once `all` is reached, so that somebody always does. `idle`: calls that hold nothing, with one prompt; none waits for
-   * the readers of others. `first`: the first call that asks, to its end; calls that hold parts of their answers would else wait for
+   * Who goes on once `all` is reached, so that somebody always does. `idle`: calls that hold nothing, with one prompt, up to twice the
+   * bound; few wait for the readers of others. `first`: the first call that asks, to its end; calls that hold parts of their answers would else wait for
    * each other.
    */
   passes: 'idle' | 'first'
@@ -37,7 +38,8 @@ type Own = { held: number; over: boolean }
 export function createLookAhead({ each, all, passes }: LookAheadBounds): LookAhead {
   const state: { held: number; first: Own | undefined; waking: boolean } = { held: 0, first: undefined, waking: false }
   const waiting = new Map<Own, () => void>()
-  const mayPass = (own: Own) => (passes === 'idle' ? own.held === 0 : (state.first ?? own) === own)
+  const mayPass = (own: Own) =>
+    passes === 'idle' ? own.held === 0 && state.held < 2 * all : (state.first ?? own) === own
   const hasRoom = (own: Own) => own.held < each && (state.held < all || mayPass(own))
 
   function wake(): void {
@@ -67,6 +69,9 @@ export function createLookAhead({ each, all, passes }: LookAheadBounds): LookAhe
     share() {
       const own: Own = { held: 0, over: false }
       return {
+        get held() {
+          return own.held
+        },
         hasRoom(whenSpare) {
           const found = !own.over && hasRoom(own)
           if (found && state.held >= all && passes === 'first') state.first = own

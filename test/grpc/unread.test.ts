@@ -3,7 +3,16 @@ import { status } from '@grpc/grpc-js'
 import { expect, test } from 'vitest'
 import type { CallBounds } from '../../src/grpc/calls.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Asked, call, sendCompletion, sendJson, startFront, startJsonEngine, toRequest } from './support.ts'
+import {
+  type Asked,
+  call,
+  callRaw,
+  sendCompletion,
+  sendJson,
+  startFront,
+  startJsonEngine,
+  toRequest,
+} from './support.ts'
 
 const streams = ['CompleteStream', 'EmbedStream', 'TokenStream'] as const
 
@@ -136,3 +145,43 @@ test('prompts of token streams that are not read take no places from other calls
   for (const { stream } of unread) stream.cancel()
   await eventually('no turn to be open', () => upstream.inFlight === 0, 60_000)
 }, 120_000)
+
+test.each([
+  ['a while', {}],
+  ['its deadline', { 'grpc-timeout': '2S' }],
+])(
+  'answers of one message that are not read are given up after %s, and others get theirs',
+  async (_title, headers) => {
+    const upstream = await startJsonEngine((asked) => sendCompletion(asked, 'x'.repeat(2 ** 18)))
+    const usual = { ...toBounds(2 ** 20), messages: { all: 2 ** 18 } }
+    const bounds = 'grpc-timeout' in headers ? usual : { ...usual, unreadMs: 2000 }
+    const { client, port } = await startFront([{ launch_id: 'gen', upstreams: [upstream] }], { bounds })
+    const begun = performance.now()
+    // One that fills the bound, and one that goes on all the same.
+    for (let count = 0; count < 2; count += 1) {
+      const stream = callRaw(port, 'Complete', toRequest('Complete', 2), headers)
+      await new Promise((resolve) => stream.once('response', resolve))
+    }
+    expect((await call(client, 'Complete', toRequest('Complete', 2)).outcome).code).toBe(status.OK)
+    // The usual patience is longer.
+    expect(performance.now() - begun).toBeLessThan(55_000)
+  },
+  60_000,
+)
+
+test('streams that are written to their end and not read have a bound, and are given up after a while', async () => {
+  let asked = 0
+  const upstream = await startJsonEngine((one) => {
+    asked += 1
+    sendCompletion(one, 'x'.repeat(2 ** 18))
+  })
+  const bounds = { ...toBounds(2 ** 20), admission: { calls: 40, bytes: 2 ** 24 }, unreadMs: 4000 }
+  const { client, port } = await startFront([{ launch_id: 'gen', upstreams: [upstream] }], { bounds })
+  const unread = Array.from({ length: 40 }, () => callRaw(port, 'CompleteStream', toRequest('CompleteStream', 1)))
+  await eventually('the bound', () => asked > 3, 60_000)
+  const ask = () => call(client, 'CompleteStream', toRequest('CompleteStream', 1)).outcome
+  // Places are kept until calls are read.
+  expect((await ask()).code).toBe(status.RESOURCE_EXHAUSTED)
+  await eventually('places', async () => (await ask()).code === status.OK, 60_000)
+  for (const stream of unread) stream.destroy()
+}, 60_000)
