@@ -10,7 +10,7 @@ export class EncodedRequest<T> {
     this.#decode = decode
   }
 
-  /** Bytes of memory, decoded; counted until they are more than `most`. */
+  /** Bytes of memory, decoded; counted until they are more than `most`. @throws CallError where it is no such message */
   costWithin(most: number): number {
     return costOfRequest(this.#bytes, most)
   }
@@ -22,33 +22,43 @@ export class EncodedRequest<T> {
     try {
       return this.#decode(bytes)
     } catch {
-      // As grpc-js has it.
-      throw new CallError('INTERNAL', 'Error deserializing request')
+      throw noMessage()
     }
   }
 }
 
 /** `repeated string`, prompts or texts: field 2 of both requests. */
 const list = 2
-/** Of one of them, beyond its bytes: the string, its place, and what is made of it while it waits for its turn. */
+/** Of one of them, beyond its bytes: the string, its place, and what is made of it while it waits for its turn. Of others, the time. */
 const entryCost = 256
 /** Guided decoding may hold lists, too: of two bytes each in the message, of 32 in memory. */
 const otherFactor = 16
 
+/** By number of the field, in both requests. protobufjs reads a field as its type, whatever the wire says: it would find others than we. */
+const wireTypes: readonly (number | undefined)[] = [undefined, 2, 2, 0, 5, 5, 2]
+
 /**
- * A message of 256 MiB may be a hundred million empty prompts, which no heap holds. Pure; what is no message costs its bytes, and fails
- * where it is decoded.
+ * A message of 256 MiB may be a hundred million empty prompts, or fields that nobody knows, which no heap holds and which take seconds.
+ * Pure. @throws CallError where it is no such message; not for all that is none
  */
 export function costOfRequest(bytes: Buffer, most: number): number {
   const cursor = new WireCursor(bytes)
   let cost = bytes.length
   while (cost <= most && cursor.at < bytes.length) {
     const key = cursor.readVarint()
+    const field = key >>> 3
+    if ((wireTypes[field] ?? key & 7) !== (key & 7)) throw noMessage()
     const length = cursor.skip(key & 7)
-    cost += key >>> 3 === list ? entryCost : length * otherFactor
+    cost += entryCost + (field === list ? 0 : length * otherFactor)
   }
   return cost
 }
+
+// As grpc-js has it.
+const noMessage = () => new CallError('INTERNAL', 'Error deserializing request')
+
+/** Bytes of the longest. */
+const longestVarint = 10
 
 /** Of the encoding of protobuf (protobuf.dev, encoding), so much as is needed to go from field to field. */
 class WireCursor {
@@ -62,20 +72,24 @@ class WireCursor {
   /** The lower 32 bits. */
   readVarint(): number {
     let value = 0
-    for (let shift = 0; ; shift += 7) {
+    for (let place = 0; place < longestVarint; place += 1) {
       const byte = this.#bytes[this.at++] ?? 0
-      if (shift < 32) value |= (byte & 127) << shift
+      if (place < 5) value |= (byte & 127) << (place * 7)
       if (byte < 128) return value >>> 0
     }
+    throw noMessage()
   }
 
-  /** @returns the bytes of the value */
+  /** Groups, which no message of ours has, are none. @returns the bytes of the value */
   skip(wireType: number): number {
     const start = this.at
-    const length = wireType === 0 || wireType === 2 ? this.readVarint() : 0
-    if (wireType === 1) this.at += 8
-    else if (wireType === 2) this.at += length
-    else if (wireType === 5) this.at += 4
+    if (wireType === 0) this.readVarint()
+    else if (wireType === 1) this.at += 8
+    else if (wireType === 2) {
+      const length = this.readVarint()
+      this.at += length
+    } else if (wireType === 5) this.at += 4
+    else throw noMessage()
     return this.at - start
   }
 }

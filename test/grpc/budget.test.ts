@@ -85,6 +85,10 @@ test.each([
     'The request would take more than 512',
   ],
   ['millions of empty choices', toGuided(Buffer.alloc(40_000_000, Buffer.from([0x22, 0]))), 'The request would take'],
+  ['millions of unknown numbers', Buffer.alloc(8_000_000, Buffer.from([0x38, 0])), 'The request would take'],
+  ['groups in groups', Buffer.alloc(8_000_000, 0x1b), 'Error deserializing request'],
+  ['an unknown group', Buffer.from([...few, 0x3b, 0x3c]), 'Error deserializing request'],
+  ['prompts that say they are a number', Buffer.from([...few, 0x10, 1, 0x61]), 'Error deserializing request'],
   ['a number without end', Buffer.from([...few, ...Buffer.alloc(20, 0xff)]), 'Error deserializing request'],
   ['another wire type', Buffer.from([...few, 0x17]), 'Error deserializing request'],
 ])('a message of %s is refused before it is decoded', async (_title, message, details) => {
