@@ -3,7 +3,9 @@
 import type { ServerInterceptor } from '@grpc/grpc-js'
 import type { AccessJudge } from '../http/access.ts'
 import { callCodes } from './call-error.ts'
+import { innermostOf } from './call-scope.ts'
 import { serviceNames } from './definitions.ts'
+import { at } from './engine-answer.ts'
 
 type Grpc = Pick<typeof import('@grpc/grpc-js'), 'ServerInterceptingCall'>
 
@@ -11,7 +13,8 @@ export function createAccess({ ServerInterceptingCall }: Grpc, access: AccessJud
   return ({ path }, call) => {
     const isOpen = path.startsWith(`/${serviceNames.health}/`)
     return new ServerInterceptingCall(call, {
-      start: (next) =>
+      start: (next) => {
+        if (isOpen) limitMessages(call, longestOpen)
         next({
           onReceiveMetadata(metadata, receive) {
             const [authorization] = metadata.get('authorization')
@@ -20,9 +23,27 @@ export function createAccess({ ServerInterceptingCall }: Grpc, access: AccessJud
             if (verdict === 'ok') return receive(metadata)
             call.sendStatus(verdict === 'unauthorized' ? unauthorized : toLimited(access.waitFor(address)))
           },
-        }),
+        })
+      },
     })
   }
+}
+
+/** Of calls without a key: they hold the name of a service. */
+const longestOpen = 4096
+
+/**
+ * What comes is held before a method sees it, and grpc-js has one limit for all of them: it keeps those of a call to itself. Where a new
+ * version has others, the limit of all holds.
+ */
+function limitMessages(call: unknown, bytes: number): void {
+  const inner = innermostOf(call)
+  limit(inner, 'maxReceiveMessageSize', bytes)
+  limit(at(inner, 'decoder'), 'maxReadMessageLength', bytes)
+}
+
+function limit(holder: unknown, name: string, bytes: number): void {
+  if (typeof at(holder, name) === 'number') Object.assign(holder as object, { [name]: bytes })
 }
 
 const unauthorized = { code: callCodes.UNAUTHENTICATED, details: 'Invalid or missing access key' }

@@ -12,6 +12,9 @@ export interface Health {
   drain(): void
 }
 
+/** They need no key. */
+const mostWatchers = 256
+
 const known: readonly string[] = ['', ...Object.values(serviceNames)]
 
 export function createHealth(): Health {
@@ -29,6 +32,10 @@ export function createHealth(): Health {
         reply(null, { status })
       },
       Watch(call: ServerWritableStream<Ask, Answer>) {
+        if (watchers.size >= mostWatchers) {
+          const why = `${mostWatchers} calls watch already, try again later`
+          return void call.emit('error', new CallError('RESOURCE_EXHAUSTED', why))
+        }
         call.write({ status: statusOf(call.request.service) })
         if (state.draining) return void call.end()
         watchers.add(call)

@@ -223,3 +223,15 @@ test('with a certificate it speaks TLS alone, and takes a renewed one for the ne
     (await call(client, 'Check', { service: '' }, { options: { deadline: Date.now() + 2000 } }).outcome).code,
   ).not.toBe(status.OK)
 })
+
+test('what is open without a key holds little: short messages alone, and so many watchers', async () => {
+  const { client } = await startFront([])
+  const long = call(client, 'Check', { service: 'x'.repeat(5000) })
+  expect(await long.outcome).toMatchObject({ code: status.RESOURCE_EXHAUSTED })
+  const watchers = Array.from({ length: 256 }, () => call(client, 'Watch', { service: '' }, { options: {} }))
+  await eventually('all to watch', () => watchers.every(({ messages }) => messages.length === 1))
+  const watch = () => call(client, 'Watch', { service: '' }, { options: {} })
+  expect(await watch().outcome).toMatchObject({ code: status.RESOURCE_EXHAUSTED })
+  for (const { stream } of watchers) stream.cancel()
+  await Promise.all(watchers.map(({ outcome }) => outcome))
+})
