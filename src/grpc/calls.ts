@@ -43,17 +43,13 @@ export function createCalls(work: Work, log: Log, bounds: CallBounds = usualBoun
   const admission = createAdmission(bounds.admission)
   const streams = createLookAhead({ ...bounds.streams, passes: 'idle' })
   const messages = createLookAhead({ ...bounds.messages, each: Infinity, passes: 'first' })
-  const toError = (error: unknown, failed: string): CallError => {
-    if (error instanceof CallError) return error
-    if (!(error instanceof EngineRefused)) log.error({ err: error }, `${failed}: ${messageOf(error)}`)
-    return new CallError('INTERNAL', `${failed}: ${messageOf(error)}`)
-  }
+  const toError = (error: unknown, failed: string) => toCallError(error, failed, log)
 
   /** Resolves when all is written. @throws what the run throws, or why the call is not taken */
   async function carryOut<T>(call: Received<T>, run: Run<T>, to: Destination): Promise<void> {
     using scope = openScope(call)
     const place = admission.admit(call.request.costWithin(bounds.admission.bytes))
-    onceLeft(call, place.leave)
+    onceLeft(call, () => place.leave())
     try {
       await run(call.request.take(), to, scope.abort)
     } finally {
@@ -108,6 +104,12 @@ export function createCalls(work: Work, log: Log, bounds: CallBounds = usualBoun
     },
     tokens: { TokenStream: streamed(work.tokens, 'Generation stream failed') },
   }
+}
+
+function toCallError(error: unknown, failed: string, log: Log): CallError {
+  if (error instanceof CallError) return error
+  if (!(error instanceof EngineRefused)) log.error({ err: error }, `${failed}: ${messageOf(error)}`)
+  return new CallError('INTERNAL', `${failed}: ${messageOf(error)}`)
 }
 
 function openShare(lookAhead: LookAhead, call: ServerCall): Share {
