@@ -6,9 +6,9 @@ import { isTerminal, type LaunchResponse } from '../../src/api/launches.ts'
 import { eventually } from '../support/eventually.ts'
 import { gpuCount, isQueued, type RaceWorld, startRaceWorld } from './race-world.ts'
 
-/** All of them where a number is given; else as many of 500 as these 5 minutes bear. */
+/** All of them where a number is given; else as many of 500 as these 3 minutes bear. */
 const wanted = Number(process.env['RACE_SEQUENCES'] ?? 0)
-const [sequences, timeLimit] = wanted > 0 ? [wanted, 24 * 3_600_000] : [500, 300_000]
+const [sequences, timeLimit] = wanted > 0 ? [wanted, 24 * 3_600_000] : [500, 180_000]
 /** Worlds at the same time: most of a sequence is waiting. */
 const worlds = 3
 
