@@ -129,7 +129,7 @@ test('engines that were found are left where another cannot be told: asked again
   await mkdir(record)
   // On a busy machine the dead one cannot be told at once either.
   await eventually('the dead one is told', async () => {
-    await expect(adopt()).rejects.toThrow()
+    await expect(adopt()).rejects.toBeInstanceOf(Error)
     return looks.length > 0
   })
   const open = () => looks.filter(({ abort }) => !abort.aborted).length
