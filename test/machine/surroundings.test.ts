@@ -81,15 +81,16 @@ test('a boot that breaks half way ends the process with 70, so that the next one
   await world.untilRegistered()
 })
 
-test('an order for a model that is nowhere leaves nothing behind once it is replaced; what is ordered is read ahead', async () => {
+test('an order for a model that is nowhere leaves nothing behind, and costs what runs nothing; what is ordered is read ahead', async () => {
   const world = await startWorld({ gpus: 1, scale: 1, set: { HF_HUB_OFFLINE: '1', PARALLEL_READERS: '1' } })
   await world.untilRegistered()
   const order = async (model: string) => {
     const body = JSON.stringify({ model, dtype: 'auto' })
     return (await fetch(`${world.node}/api/v1/inference/up`, { method: 'POST', body })).status
   }
+  const before = await world.engines()
   expect(await order('nobody/has-it')).toBe(500)
-  await world.untilProblem('models', 'model-offline')
+  expect((await world.engines()).map(({ pid }) => pid)).toEqual(before.map(({ pid }) => pid))
   expect(await order('rehearsal/tiny-1b')).toBe(200)
   const models = await world.untilPart('models', 'is well again', ({ health }) => health === 'ok')
   expect(models.parts?.map(({ name }) => name)).toEqual(['rehearsal/tiny-1b'])
