@@ -61,8 +61,7 @@ export function runLife(given: LifePlan): EngineLife {
     since: state.since,
     get pid() {
       const keeper = held.body?.record.pid
-      // It stays the same for the whole life, and is asked for with every status.
-      return (held.program ??= keeper === undefined ? undefined : readKept(keeper))
+      return state.program.value ?? (keeper === undefined ? undefined : readKept(keeper))
     },
     adopted: plan.adopted,
     get logPath() {
@@ -102,6 +101,8 @@ function createState({ id, spec, clock }: LifePlan) {
     problem: signal<Problem | undefined>(undefined),
     unwell: signal<Problem | undefined>(undefined),
     cause: signal<Problem | undefined>(undefined),
+    /** It stays the same for the whole life, and is asked for with every status. */
+    program: signal<number | undefined>(undefined),
     since: signal(new Date(clock.wall())),
     upstream: new Upstream({ id, slot, port, model, hasPoc, state: 'loading' }),
   }
@@ -112,7 +113,6 @@ type Ask = { stop: AbortSignal; hurry: AbortSignal; leave: AbortSignal; letGo: A
 
 type Held = {
   body?: Body
-  program?: number | undefined
   strayLog?: string | undefined
   memory?: MemoryEnd
 }
@@ -141,6 +141,7 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<
     () => false,
   )
   void served.then((yes) => (yes && held.body ? noteServing(held.body.record.folder, plan, state) : undefined))
+  void learnProgram(held.body, plan, state, over.signal)
   void boundLogs(held.body.logPath, plan, over.signal)
   void guardRecord(held.body, plan, over.signal)
   const end = await liveThroughBugs({ ...plan, log, body: held.body, held }, state, ask)
@@ -151,6 +152,21 @@ async function run(plan: LifePlan, state: State, ask: Ask, held: Held): Promise<
     end.why === 'exited' ? await explainExit(held.body.logPath, end.code, lines) : 'problem' in end && end.problem
   if (end.why !== 'left') held.strayLog = await removeFolder(held.body, plan)
   return problem ? { end, problem } : { end }
+}
+
+/** The keeper has no child in its first moments, and whoever looked then is to be told when it has. */
+async function learnProgram(
+  { record: { pid } }: Body,
+  { clock }: LifePlan,
+  { program }: State,
+  over: AbortSignal,
+): Promise<void> {
+  if (pid === undefined) return
+  for (let pause = 5; !over.aborted; pause = Math.min(2 * pause, 1000)) {
+    program.value = readKept(pid)
+    if (program.peek() !== undefined) return
+    await clock.wait(pause, over).catch(() => {})
+  }
 }
 
 /** A bug in our code must not unload a model (D13): the same body is taken up again. */
