@@ -1,23 +1,9 @@
 // A1.1 and A1.5 once more, in bulk: every request that was put to FastAPI and pydantic (test/fixtures/fastapi-answers.json) and refused
 // there is refused here in the same words; and what was taken is taken.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { fastapiAnswers, type Measured } from '../fixtures/fastapi-answers.ts'
 import type { Case } from './case.ts'
 import type { Ask, Target } from './target.ts'
-
-type Measured = {
-  ask: [method: string, path: string, body?: string, type?: string | null]
-  bytes?: 'latin1'
-  status: number
-  allow?: string
-  location?: string
-  text?: string
-}
-
-const measured = JSON.parse(
-  readFileSync(join(import.meta.dirname, '../fixtures/fastapi-answers.json'), 'utf8'),
-) as readonly Measured[]
 
 async function replay(target: Target, { ask, bytes, status, allow, location, text = '' }: Measured) {
   const [method, path, body, type = 'application/json'] = ask
@@ -26,7 +12,7 @@ async function replay(target: Target, { ask, bytes, status, allow, location, tex
   }
   const answer = await target.call(method, path, raw || {})
   const told = `${method} ${path} ${body ?? ''}: ${answer.status} ${answer.text}`
-  // The launch of that name was known where it was measured.
+  // The launch of that name was known where it was fastapiAnswers.
   const wanted = status === 200 ? { status: 404, text: '{"detail":"Unknown launch_id: x"}' } : { status, text }
   assert.equal(answer.status, wanted.status, told)
   assert.equal(answer.text, method === 'HEAD' ? '' : wanted.text, told)
@@ -36,7 +22,7 @@ async function replay(target: Target, { ask, bytes, status, allow, location, tex
 }
 
 const replayCase = (title: string, picks: (one: Measured) => boolean): Case => {
-  const rows = measured.filter((one) => one.status !== 201 && picks(one))
+  const rows = fastapiAnswers.filter((one) => one.status !== 201 && picks(one))
   return {
     of: 'A1.1',
     title: `${title} (${rows.length} requests, as FastAPI answered them)`,

@@ -1,34 +1,20 @@
 // Against answers of FastAPI and pydantic to the same requests, as they were measured (test/fixtures/fastapi-answers.json).
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { signal } from '@preact/signals-core'
 import { expect, test } from 'vitest'
 import { createLaunchCalls } from '../../src/control/launch-calls.ts'
 import { type Clock, systemClock } from '../../src/core/clock.ts'
 import { silentLog } from '../../src/core/log.ts'
+import { fastapiAnswers, type Measured } from '../fixtures/fastapi-answers.ts'
 import { createFakeLaunches, startBed } from './bed.ts'
-
-type Case = {
-  ask: [method: string, path: string, body?: string, type?: string | null]
-  bytes?: 'latin1'
-  status: number
-  allow?: string
-  location?: string
-  text?: string
-}
-
-const cases = JSON.parse(
-  readFileSync(join(import.meta.dirname, '../fixtures/fastapi-answers.json'), 'utf8'),
-) as readonly Case[]
 
 const json = { 'content-type': 'application/json' }
 const launch = (bed: Awaited<ReturnType<typeof startBed>>, body: object) =>
   bed.call('POST', '/launch', { body: JSON.stringify(body), headers: json })
 
-test.each(cases.map((one) => [...one.ask.slice(0, 3), one] as const))(
+test.each(fastapiAnswers.map((one) => [...one.ask.slice(0, 3), one] as const))(
   '%s %s %j is answered as by FastAPI',
   async (...all) => {
-    const { ask, bytes, status, allow, location, text } = all.at(-1) as Case
+    const { ask, bytes, status, allow, location, text } = all.at(-1) as Measured
     const [method, path, body, type = 'application/json'] = ask
     const bed = await startBed()
     bed.launches.add('x')

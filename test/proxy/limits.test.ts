@@ -68,7 +68,9 @@ test('a client whose bytes wait for a slow engine is not idle', async () => {
   const size = 40_000_000
   const { got } = rawConnect(port, post(size, 'x'.repeat(size)))
   await eventually('the engine to be asked', () => engine.asked)
-  await new Promise((resolve) => setTimeout(resolve, 500))
+  // Five times as long as one who sends nothing is borne with.
+  for (let times = 0; times < 5; times += 1)
+    expect(await rawConnect(port, post(10, 'x')).closed).toMatch(/^HTTP\/1\.1 408 /)
   engine.asked?.resume()
   await eventually('the answer', () => got().endsWith(`\r\n\r\n${size} bytes`))
 })
@@ -106,6 +108,7 @@ test('an engine that falls silent in mid-stream has its answer cut short', async
 
 test('an engine that takes a long upload is not silent', async () => {
   const { upstream } = await startEngine((asked, response) => {
+    if (asked.method === 'GET') return
     let bytes = 0
     asked.on('data', (part: Buffer) => (bytes += part.length))
     asked.once('end', () => sendText(response, `${bytes} bytes`))
@@ -113,9 +116,19 @@ test('an engine that takes a long upload is not silent', async () => {
   const { port } = await startFrontWith({ silent: 1200, lookEvery: 20 }, upstream)
   const { socket, got } = rawConnect(port, post(100_000, ''))
   await once(socket, 'connect')
-  for (let part = 0; part < 10; part += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 150))
-    socket.write('x'.repeat(10_000))
+  let left = 100_000
+  const send = (bytes: number) => {
+    left -= bytes
+    socket.write('x'.repeat(bytes))
   }
+  send(1)
+  // For longer than a silent engine has.
+  const silent = rawConnect(port, 'GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n')
+  const isOver = () => {
+    send(1)
+    return silent.got().startsWith('HTTP/1.1 504 ')
+  }
+  await eventually('a silent engine to be given up', isOver, 15_000, 100)
+  send(left)
   await eventually('the answer', () => got().endsWith('\r\n\r\n100000 bytes'))
 })
