@@ -1,7 +1,7 @@
 // Which model is read ahead (models/page-cache.ts): the one that the configuration names, as soon as its files are there; after an
 // order the one that its engines are launched with, while they load.
 import { isAbsolute } from 'node:path'
-import { computed } from '@preact/signals-core'
+import { computed, type ReadonlySignal } from '@preact/signals-core'
 import type { Config } from './config/schema.ts'
 import type { Component } from './core/component.ts'
 import type { Log } from './core/log.ts'
@@ -15,8 +15,7 @@ import { startPageCache } from './models/page-cache.ts'
 type Parts = { models: Models; fleet: Pick<Fleet, 'planned' | 'engines' | 'launchedArgs'>; log: Log }
 
 export function startPreRead({ engine, models: settings, host }: Config, { models, fleet, log }: Parts): Component {
-  const named =
-    engine.model && engine.inferenceNode ? models.files(toModelRef({ model: engine.model }, engine)) : undefined
+  const named = readNamedFiles(engine, models)
   const files = computed(() =>
     pickPreRead({
       planned: fleet.planned.value,
@@ -28,6 +27,11 @@ export function startPreRead({ engine, models: settings, host }: Config, { model
   const { readers } = settings
   const waits = named ? 'waiting for the model' : undefined
   return startPageCache({ files, readers, waits, stateDir: host.stateDir, log: log.child({ part: 'page-cache' }) })
+}
+
+/** Of the model that the configuration names; undefined where the node runs none by itself. */
+export function readNamedFiles(engine: Config['engine'], models: Models): ReadonlySignal<Files> | undefined {
+  return engine.model && engine.inferenceNode ? models.files(toModelRef({ model: engine.model }, engine)) : undefined
 }
 
 type Seen = {

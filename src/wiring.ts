@@ -17,7 +17,6 @@ import { detectProfile } from './engine/profile.ts'
 import type { Upstream } from './engine/upstream.ts'
 import type { Fleet } from './fleet/fleet.ts'
 import { toLaunchId } from './fleet/launch-record.ts'
-import { toModelRef } from './fleet/resolve.ts'
 import type { Gpus } from './gpu/gpus.ts'
 import { startPaths } from './host/paths-part.ts'
 import { askOnce, forgetAsked, readPrepared } from './host/prepared.ts'
@@ -26,6 +25,7 @@ import type { Systemd } from './host/systemd.ts'
 import type { Launched } from './mlnode/deps.ts'
 import type { VolumeState } from './models/find-volume.ts'
 import type { Models } from './models/models.ts'
+import { readNamedFiles } from './pre-read.ts'
 import { judgePaired, pairServers } from './tunnel/pairing.ts'
 import type { Tunnels } from './tunnel/tunnels.ts'
 
@@ -75,8 +75,7 @@ type PathFacts = {
 export function startPathsPart({ config, given, caches, volume, models }: PathFacts, log: Log): Component {
   const { engine } = config
   const written = listWritten(config, given, caches)
-  const files =
-    engine.model && engine.inferenceNode ? models.files(toModelRef({ model: engine.model }, engine)) : undefined
+  const files = readNamedFiles(engine, models)
   const facts = computed(() => ({
     isMounted: ['none', 'mounted'].includes(volume.value.kind),
     writesHfHome: engine.trustRemoteCode || ['missing', 'downloading'].includes(files?.value.kind ?? ''),

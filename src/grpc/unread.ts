@@ -1,11 +1,10 @@
 // Clients that do not read what was sent to them. grpc-js waits for them without end, also beyond their deadline: here their call is
 // closed after a while, which frees what it holds.
+import { slowestRate } from '../http/idle-body.ts'
 import { type ServerCall, streamOf } from './call-scope.ts'
 
 /** HTTP/2's CANCEL. */
 const cancel = 8
-/** Bytes per ms, as http/idle-body.ts has it for what comes. */
-const slowestRate = 256
 /** After a deadline the client may still be told about it. */
 const grace = 1000
 

@@ -38,7 +38,7 @@ export function cutIdleBody(
 }
 
 /** Bytes per ms that a client behind a slow tunnel manages: 64 MiB, the longest body that is read, take it 4 min. */
-const slowestRate = 256
+export const slowestRate = 256
 
 /**
  * For bodies that we read ourselves: 408 and the end of the connection where one is not whole after `baseMs`, and after what its
